@@ -1,0 +1,11 @@
+//! Plain words that every floor shares: identifiers, names, and what a version of a Worker is made of. No I/O and no
+//! async; rules that belong to one product live in that product's room.
+
+mod ids;
+mod worker;
+
+pub use ids::{AccountId, DeploymentId, IdError, NamespaceId, TokenId, VersionId};
+pub use worker::{
+    Binding, BindingKind, Caller, Compatibility, Entry, Module, ModuleKind, NameError, SCRIPT_NAME_BYTES_MAX,
+    ScriptName, Secret, VersionMetadata, WorkerVersion,
+};

@@ -1,0 +1,68 @@
+//! The one error that leaves through the API: a status, Cloudflare's code and a sentence.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use model::TokenId;
+use serde_json::json;
+
+/// Codes that clients give a meaning to, shared by products. A product's own codes live in its `error.rs`.
+pub mod code {
+    /// The token is missing, wrong, revoked, or not allowed here.
+    pub const AUTHENTICATION: u32 = 10_000;
+    /// No route answers this path.
+    pub const NO_ROUTE: u32 = 7_003;
+    /// The request's shape is wrong.
+    pub const BAD_REQUEST: u32 = 7_400;
+    /// Our fault.
+    pub const INTERNAL: u32 = 10_002;
+}
+
+/// An answer that is not a success.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Cloudflare's code for it.
+    pub code: u32,
+    /// A sentence for the person who reads it.
+    pub message: String,
+}
+
+impl ApiError {
+    /// Makes an error.
+    pub fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    /// Our own failure: logged here, once, and answered without details.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(error = %cause, "The API could not answer");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            code::INTERNAL,
+            "internal error; the server's log says why",
+        )
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "success": false,
+            "errors": [{"code": self.code, "message": self.message}],
+            "messages": [],
+            "result": null,
+        });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+/// Who calls, put into the request's extensions by the control plane once the token was checked.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The token used.
+    pub token: TokenId,
+}
