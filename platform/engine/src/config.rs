@@ -1,0 +1,215 @@
+//! Turns a version of a Worker into the configuration of the process that runs it. What a binding looks like to workerd
+//! is decided here and nowhere else.
+
+use model::{Binding, BindingKind, Entry, Module, ModuleKind, WorkerVersion};
+use workerd_wire::{
+    BindingValue, Config, Designator, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind, Socket,
+    Worker, WorkerCode, headers,
+};
+
+/// The socket on which the Worker's fetch handler answers.
+pub(crate) const HTTP_SOCKET: &str = "http";
+/// The file, in the process's own folder, of the socket that takes its bindings' requests.
+pub(crate) const BINDINGS_SOCKET: &str = "bindings";
+/// The file, in the process's own folder, of the socket that takes what it sends out.
+pub(crate) const EGRESS_SOCKET: &str = "egress";
+
+/// The process's working folder is the one with its sockets, so that the paths stay short whatever the data folder's is
+/// (Unix socket addresses end at 107 bytes).
+const BINDINGS_ADDRESS: &str = "unix:bindings";
+const EGRESS_ADDRESS: &str = "unix:egress";
+
+/// Names no script can have (a colon), so that ours and the user's never meet.
+const EGRESS_SERVICE: &str = "skerry:egress";
+
+/// Why a version cannot be expressed; the text is for its author.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("No such module \"{0}\".")]
+    ModuleMissing(String),
+    #[error("Module \"{0}\" is not valid UTF-8.")]
+    ModuleNotText(String),
+}
+
+/// The whole configuration, encoded for workerd's standard input.
+pub(crate) fn encode(version: &WorkerVersion) -> Result<Vec<u8>, ConfigError> {
+    let script = version.script.as_str();
+    let texts = BindingTexts::new(version);
+    let worker = Worker {
+        code: code(version)?,
+        compatibility_date: &version.compatibility.date,
+        compatibility_flags: version.compatibility.flags.iter().map(String::as_str).collect(),
+        bindings: bindings(version, &texts)?,
+        global_outbound: Some(service(EGRESS_SERVICE)),
+        ..Worker::default()
+    };
+    let mut services = vec![
+        Service { name: script, kind: ServiceKind::Worker(Box::new(worker)) },
+        Service { name: EGRESS_SERVICE, kind: ServiceKind::External(egress()) },
+    ];
+    for (binding, text) in version.bindings.iter().zip(&texts.0) {
+        if let Some(name) = &text.service {
+            services.push(Service { name, kind: ServiceKind::External(binding_external(&binding.name)) });
+        }
+    }
+    let http = HttpOptions {
+        forwarded_proto_header: Some(headers::FORWARDED_PROTO_HEADER),
+        cf_blob_header: Some(headers::CF_BLOB_HEADER),
+        ..HttpOptions::default()
+    };
+    let sockets = vec![Socket { name: HTTP_SOCKET, address: "", http, service: service(script) }];
+    Ok(workerd_wire::encode(&Config { services, sockets, structured_logging: true, ..Config::default() }))
+}
+
+/// A configuration with an empty Worker that only asks whether the runtime knows these flags.
+pub(crate) fn encode_probe(compatibility: &model::Compatibility) -> Vec<u8> {
+    let worker = Worker {
+        code: WorkerCode::Modules(vec![workerd_wire::Module {
+            name: "probe.js",
+            content: ModuleContent::EsModule("export default {};"),
+        }]),
+        compatibility_date: &compatibility.date,
+        compatibility_flags: compatibility.flags.iter().map(String::as_str).collect(),
+        ..Worker::default()
+    };
+    let services = vec![Service { name: "probe", kind: ServiceKind::Worker(Box::new(worker)) }];
+    let sockets =
+        vec![Socket { name: HTTP_SOCKET, address: "", http: HttpOptions::default(), service: service("probe") }];
+    workerd_wire::encode(&Config { services, sockets, structured_logging: true, ..Config::default() })
+}
+
+fn service(name: &str) -> Designator<'_> {
+    Designator { name, entrypoint: None, props: None }
+}
+
+fn egress() -> External<'static> {
+    let http = HttpOptions {
+        style: HttpStyle::Proxy,
+        cf_blob_header: Some(headers::CF_BLOB_HEADER),
+        ..HttpOptions::default()
+    };
+    External { address: EGRESS_ADDRESS, http }
+}
+
+fn binding_external(binding: &str) -> External<'_> {
+    let http = HttpOptions {
+        inject_request_headers: vec![(headers::BINDING_HEADER, binding)],
+        ..HttpOptions::default()
+    };
+    External { address: BINDINGS_ADDRESS, http }
+}
+
+fn code(version: &WorkerVersion) -> Result<WorkerCode<'_>, ConfigError> {
+    let entry_name = version.entry.name();
+    let entry = module(version, entry_name)?;
+    if let Entry::ServiceWorker(_) = version.entry {
+        return Ok(WorkerCode::ServiceWorker(text(entry)?));
+    }
+    // The first module is the main one.
+    let others = version.modules.iter().filter(|module| module.name != entry_name && !is_aside(version, module));
+    let modules = std::iter::once(entry)
+        .chain(others)
+        .map(|module| Ok(workerd_wire::Module { name: &module.name, content: content(module)? }));
+    Ok(WorkerCode::Modules(modules.collect::<Result<_, ConfigError>>()?))
+}
+
+/// Files that are no modules: source maps, and parts that a binding takes as its value.
+fn is_aside(version: &WorkerVersion, module: &Module) -> bool {
+    module.kind == ModuleKind::SourceMap
+        || version.bindings.iter().any(|binding| match &binding.kind {
+            BindingKind::WasmModule(part) | BindingKind::TextBlob(part) | BindingKind::DataBlob(part) => {
+                *part == module.name
+            }
+            BindingKind::PlainText(_)
+            | BindingKind::Json(_)
+            | BindingKind::SecretText(_)
+            | BindingKind::KvNamespace(_)
+            | BindingKind::VersionMetadata => false,
+        })
+}
+
+fn module<'a>(version: &'a WorkerVersion, name: &str) -> Result<&'a Module, ConfigError> {
+    let found = version.modules.iter().find(|module| module.name == name);
+    found.ok_or_else(|| ConfigError::ModuleMissing(name.to_owned()))
+}
+
+fn text(module: &Module) -> Result<&str, ConfigError> {
+    std::str::from_utf8(&module.content).map_err(|_| ConfigError::ModuleNotText(module.name.clone()))
+}
+
+fn content(module: &Module) -> Result<ModuleContent<'_>, ConfigError> {
+    Ok(match module.kind {
+        ModuleKind::EsModule => ModuleContent::EsModule(text(module)?),
+        ModuleKind::CommonJs => ModuleContent::CommonJs(text(module)?),
+        ModuleKind::Text => ModuleContent::Text(text(module)?),
+        ModuleKind::Json => ModuleContent::Json(text(module)?),
+        ModuleKind::Python => ModuleContent::Python(text(module)?),
+        ModuleKind::PythonRequirement => ModuleContent::PythonRequirement(text(module)?),
+        ModuleKind::Data | ModuleKind::SourceMap => ModuleContent::Data(&module.content),
+        ModuleKind::Wasm => ModuleContent::Wasm(&module.content),
+    })
+}
+
+/// Texts that do not stand in the version itself and must outlive the encoding: one entry for each binding.
+struct BindingTexts(Vec<BindingText>);
+
+#[derive(Default)]
+struct BindingText {
+    /// The name of the external service behind the binding.
+    service: Option<String>,
+    /// A JSON value, written out.
+    json: String,
+}
+
+impl BindingTexts {
+    fn new(version: &WorkerVersion) -> Self {
+        let texts = version.bindings.iter().map(|binding| match &binding.kind {
+            BindingKind::Json(value) => BindingText { json: value.to_string(), ..BindingText::default() },
+            BindingKind::VersionMetadata => {
+                let value = serde_json::json!({
+                    "id": version.id.to_string(),
+                    "tag": version.metadata.tag,
+                    "timestamp": version.metadata.timestamp,
+                });
+                BindingText { json: value.to_string(), ..BindingText::default() }
+            }
+            BindingKind::KvNamespace(_) => {
+                BindingText { service: Some(format!("skerry:binding:{}", binding.name)), ..BindingText::default() }
+            }
+            BindingKind::PlainText(_)
+            | BindingKind::SecretText(_)
+            | BindingKind::WasmModule(_)
+            | BindingKind::TextBlob(_)
+            | BindingKind::DataBlob(_) => BindingText::default(),
+        });
+        Self(texts.collect())
+    }
+}
+
+fn bindings<'a>(
+    version: &'a WorkerVersion,
+    texts: &'a BindingTexts,
+) -> Result<Vec<workerd_wire::Binding<'a>>, ConfigError> {
+    let pairs = version.bindings.iter().zip(&texts.0);
+    pairs
+        .map(|(binding, text)| Ok(workerd_wire::Binding { name: &binding.name, value: value(version, binding, text)? }))
+        .collect()
+}
+
+fn value<'a>(
+    version: &'a WorkerVersion,
+    binding: &'a Binding,
+    texts: &'a BindingText,
+) -> Result<BindingValue<'a>, ConfigError> {
+    Ok(match &binding.kind {
+        BindingKind::PlainText(value) => BindingValue::Text(value),
+        BindingKind::SecretText(secret) => BindingValue::Text(secret.reveal()),
+        BindingKind::Json(_) | BindingKind::VersionMetadata => BindingValue::Json(&texts.json),
+        BindingKind::KvNamespace(_) => {
+            BindingValue::KvNamespace(service(texts.service.as_deref().unwrap_or_default()))
+        }
+        BindingKind::WasmModule(part) => BindingValue::WasmModule(&module(version, part)?.content),
+        BindingKind::TextBlob(part) => BindingValue::Text(text(module(version, part)?)?),
+        BindingKind::DataBlob(part) => BindingValue::Data(&module(version, part)?.content),
+    })
+}
