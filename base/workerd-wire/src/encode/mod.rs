@@ -147,3 +147,52 @@ fn write_texts(mut target: capnp::text_list::Builder<'_>, texts: &[&str]) {
 fn count<Item>(list: &[Item]) -> u32 {
     u32::try_from(list.len()).expect("a list of so many items would not fit into memory")
 }
+
+#[cfg(test)]
+mod tests {
+    use capnp::message::ReaderOptions;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{Binding, BindingValue, Module, ModuleContent, Worker, WorkerCode};
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_as_it_was(text: String, bytes: Vec<u8>) {
+            let message = encode(&config_of(&text, &bytes));
+
+            let message = serialize::read_message(&mut message.as_slice(), ReaderOptions::new()).unwrap();
+            let config: wire::config::Reader<'_> = message.get_root().unwrap();
+            let service = config.get_services().unwrap().get(0);
+            prop_assert_eq!(service.get_name().unwrap(), text.as_str());
+            let Ok(wire::service::Worker(Ok(worker))) = service.which() else { panic!("not a Worker") };
+            let binding = worker.get_bindings().unwrap().get(0);
+            prop_assert_eq!(binding.get_name().unwrap(), text.as_str());
+            let Ok(wire::worker::binding::Data(Ok(data))) = binding.which() else { panic!("not data") };
+            prop_assert_eq!(data, bytes.as_slice());
+            let Ok(wire::worker::Modules(Ok(modules))) = worker.which() else { panic!("not modules") };
+            let Ok(wire::worker::module::EsModule(Ok(code))) = modules.get(0).which() else { panic!("no code") };
+            prop_assert_eq!(code, text.as_str());
+            let socket = config.get_sockets().unwrap().get(0);
+            let Ok(wire::socket::Http(Ok(http))) = socket.which() else { panic!("not HTTP") };
+            prop_assert_eq!(http.get_inject_request_headers().unwrap().get(0).get_value().unwrap(), text.as_str());
+        }
+    }
+
+    fn config_of<'a>(text: &'a str, bytes: &'a [u8]) -> Config<'a> {
+        let worker = Worker {
+            code: WorkerCode::Modules(vec![Module { name: text, content: ModuleContent::EsModule(text) }]),
+            compatibility_date: text,
+            bindings: vec![Binding { name: text, value: BindingValue::Data(bytes) }],
+            ..Worker::default()
+        };
+        let service = Designator { name: text, entrypoint: Some(text), props: Some(text) };
+        let http = HttpOptions { inject_request_headers: vec![(text, text)], ..HttpOptions::default() };
+        Config {
+            services: vec![Service { name: text, kind: ServiceKind::Worker(Box::new(worker)) }],
+            sockets: vec![Socket { name: text, address: text, http, service }],
+            v8_flags: vec![text],
+            ..Config::default()
+        }
+    }
+}
