@@ -213,7 +213,7 @@ pub enum ModuleContent<'a> {
     Json(&'a str),
     /// Python source.
     Python(&'a str),
-    /// The name of a Python package.
+    /// The name of a Python package. The pinned workerd ends at once when it meets one: uploads must refuse it.
     PythonRequirement(&'a str),
 }
 
