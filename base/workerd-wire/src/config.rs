@@ -1,4 +1,4 @@
-//! The parts of workerd's configuration that we use, as plain structs.
+//! The parts of workerd's configuration that we use, as plain structs. What we never set is left out.
 
 /// A whole configuration.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +9,8 @@ pub struct Config<'a> {
     pub sockets: Vec<Socket<'a>>,
     /// Flags for V8, such as `--max-heap-size=128`.
     pub v8_flags: Vec<&'a str>,
+    /// Modules of ours that Workers may import or that `wrapped` bindings are made by.
+    pub extensions: Vec<Extension<'a>>,
     /// `logging.structuredLogging`: console output as JSON lines on stdout.
     pub structured_logging: bool,
 }
@@ -29,6 +31,10 @@ pub enum ServiceKind<'a> {
     Worker(Box<Worker<'a>>),
     /// Something behind an address.
     External(External<'a>),
+    /// A folder.
+    Disk(Disk<'a>),
+    /// The network, as far as it is allowed.
+    Network(Network<'a>),
 }
 
 /// A service reached over HTTP.
@@ -38,6 +44,35 @@ pub struct External<'a> {
     pub address: &'a str,
     /// How HTTP is spoken.
     pub http: HttpOptions<'a>,
+}
+
+/// A folder, served over HTTP or used as Durable Object storage.
+#[derive(Debug, Clone)]
+pub struct Disk<'a> {
+    /// Where it is, as an absolute path.
+    pub path: &'a str,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+/// Connections to addresses that are allowed and not denied.
+#[derive(Debug, Clone, Default)]
+pub struct Network<'a> {
+    /// CIDR ranges, or words such as `public` and `private`; empty allows nothing.
+    pub allow: Vec<&'a str>,
+    /// Ranges or words taken out again.
+    pub deny: Vec<&'a str>,
+    /// Whom TLS connections trust; without it there is no TLS.
+    pub tls: Option<TlsOptions<'a>>,
+}
+
+/// Whom a TLS client trusts.
+#[derive(Debug, Clone, Default)]
+pub struct TlsOptions<'a> {
+    /// The certificate authorities that browsers trust.
+    pub trust_browser_authorities: bool,
+    /// Further certificates, each as PEM text.
+    pub trusted_certificates: Vec<&'a str>,
 }
 
 /// A listening socket.
@@ -90,7 +125,7 @@ pub enum HttpStyle {
 }
 
 /// A Worker's code and surroundings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Worker<'a> {
     /// The code.
     pub code: WorkerCode<'a>,
@@ -104,6 +139,37 @@ pub struct Worker<'a> {
     pub global_outbound: Option<Designator<'a>>,
     /// Who answers the Cache API.
     pub cache_api_outbound: Option<Designator<'a>>,
+    /// The Durable Object classes it implements.
+    pub durable_object_namespaces: Vec<DurableObjectNamespace<'a>>,
+    /// Where their objects are stored.
+    pub durable_object_storage: DurableObjectStorage<'a>,
+    /// Who is told about each event after it ended.
+    pub tails: Vec<Designator<'a>>,
+}
+
+/// A Durable Object class that a Worker implements.
+#[derive(Debug, Clone)]
+pub struct DurableObjectNamespace<'a> {
+    /// The exported class.
+    pub class_name: &'a str,
+    /// What its object ids are derived from and its storage folder is called: it must outlive renames of the class.
+    pub unique_key: &'a str,
+    /// Keeps idle objects in memory.
+    pub prevent_eviction: bool,
+    /// Gives its objects the SQL API.
+    pub enable_sql: bool,
+}
+
+/// Where a Worker's Durable Objects are stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum DurableObjectStorage<'a> {
+    /// Nowhere: for Workers without classes of their own.
+    #[default]
+    None,
+    /// Until the process ends.
+    InMemory,
+    /// In the disk service of that name.
+    LocalDisk(&'a str),
 }
 
 /// ES modules or one classic script.
@@ -113,6 +179,12 @@ pub enum WorkerCode<'a> {
     Modules(Vec<Module<'a>>),
     /// The text of a service worker.
     ServiceWorker(&'a str),
+}
+
+impl Default for WorkerCode<'_> {
+    fn default() -> Self {
+        Self::Modules(Vec::new())
+    }
 }
 
 /// One module.
@@ -141,7 +213,7 @@ pub enum ModuleContent<'a> {
     Json(&'a str),
     /// Python source.
     Python(&'a str),
-    /// The name of a Python package.
+    /// The name of a Python package. The pinned workerd ends at once when it meets one: uploads must refuse it.
     PythonRequirement(&'a str),
 }
 
@@ -169,4 +241,50 @@ pub enum BindingValue<'a> {
     Service(Designator<'a>),
     /// A KV namespace behind a service.
     KvNamespace(Designator<'a>),
+    /// An R2 bucket behind a service.
+    R2Bucket(Designator<'a>),
+    /// The sending side of a queue behind a service.
+    Queue(Designator<'a>),
+    /// A Durable Object class.
+    DurableObjectNamespace(DurableObjectDesignator<'a>),
+    /// What a module of an extension makes of other bindings.
+    Wrapped(Wrapped<'a>),
+}
+
+/// Names a Durable Object class.
+#[derive(Debug, Clone)]
+pub struct DurableObjectDesignator<'a> {
+    /// The class, among that Worker's `durable_object_namespaces`.
+    pub class_name: &'a str,
+    /// The service of the Worker that implements it; `None` is the Worker that has the binding.
+    pub service_name: Option<&'a str>,
+}
+
+/// A binding made by a function of an extension's module.
+#[derive(Debug, Clone)]
+pub struct Wrapped<'a> {
+    /// The extension's module.
+    pub module_name: &'a str,
+    /// The export that is called; `None` is the default export.
+    pub entrypoint: Option<&'a str>,
+    /// Its argument: an object with these bindings.
+    pub inner_bindings: Vec<Binding<'a>>,
+}
+
+/// Modules that come with the configuration, not with a Worker.
+#[derive(Debug, Clone, Default)]
+pub struct Extension<'a> {
+    /// The modules.
+    pub modules: Vec<ExtensionModule<'a>>,
+}
+
+/// One module of an extension.
+#[derive(Debug, Clone)]
+pub struct ExtensionModule<'a> {
+    /// Its name, such as `platform:ratelimit`.
+    pub name: &'a str,
+    /// Hidden from the code of Workers: only `wrapped` bindings and other internal modules reach it.
+    pub internal: bool,
+    /// ES module source.
+    pub es_module: &'a str,
 }
