@@ -33,7 +33,8 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogSetupError> {
             registry.with(lines).try_init()
         }
         LogFormat::Json => {
-            let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let lines =
+                fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
             registry.with(lines.with_writer(std::io::stderr)).try_init()
         }
     };

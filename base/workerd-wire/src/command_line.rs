@@ -8,6 +8,9 @@ use std::fmt::Display;
 /// flag, so uploads must be checked for those.
 pub const SERVE_FROM_STDIN: [&str; 4] = ["serve", "--experimental", "--binary", "-"];
 
+/// The same without `--experimental`: it then refuses a configuration whose Worker names an experimental flag.
+pub const SERVE_WITHOUT_EXPERIMENTAL: [&str; 3] = ["serve", "--binary", "-"];
+
 /// The argument by which it reports, as lines of JSON, each socket that answers.
 #[must_use]
 pub fn control_fd(descriptor: impl Display) -> String {

@@ -3,8 +3,8 @@
 
 use model::{Binding, BindingKind, Entry, Module, ModuleKind, WorkerVersion};
 use workerd_wire::{
-    BindingValue, Config, Designator, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind, Socket,
-    Worker, WorkerCode, headers,
+    BindingValue, Config, Designator, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind,
+    Socket, Worker, WorkerCode, headers,
 };
 
 /// The socket on which the Worker's fetch handler answers.
@@ -62,7 +62,7 @@ pub(crate) fn encode(version: &WorkerVersion) -> Result<Vec<u8>, ConfigError> {
 }
 
 /// A configuration with an empty Worker that only asks whether the runtime knows these flags.
-pub(crate) fn encode_probe(compatibility: &model::Compatibility) -> Vec<u8> {
+pub(crate) fn encode_probe(compatibility: &model::Compatibility, script: &str) -> Vec<u8> {
     let worker = Worker {
         code: WorkerCode::Modules(vec![workerd_wire::Module {
             name: "probe.js",
@@ -72,9 +72,13 @@ pub(crate) fn encode_probe(compatibility: &model::Compatibility) -> Vec<u8> {
         compatibility_flags: compatibility.flags.iter().map(String::as_str).collect(),
         ..Worker::default()
     };
-    let services = vec![Service { name: "probe", kind: ServiceKind::Worker(Box::new(worker)) }];
-    let sockets =
-        vec![Socket { name: HTTP_SOCKET, address: "", http: HttpOptions::default(), service: service("probe") }];
+    let services = vec![Service { name: script, kind: ServiceKind::Worker(Box::new(worker)) }];
+    let sockets = vec![Socket {
+        name: HTTP_SOCKET,
+        address: "",
+        http: HttpOptions::default(),
+        service: service(script),
+    }];
     workerd_wire::encode(&Config { services, sockets, structured_logging: true, ..Config::default() })
 }
 
@@ -106,7 +110,8 @@ fn code(version: &WorkerVersion) -> Result<WorkerCode<'_>, ConfigError> {
         return Ok(WorkerCode::ServiceWorker(text(entry)?));
     }
     // The first module is the main one.
-    let others = version.modules.iter().filter(|module| module.name != entry_name && !is_aside(version, module));
+    let others =
+        version.modules.iter().filter(|module| module.name != entry_name && !is_aside(version, module));
     let modules = std::iter::once(entry)
         .chain(others)
         .map(|module| Ok(workerd_wire::Module { name: &module.name, content: content(module)? }));
@@ -134,7 +139,7 @@ fn module<'a>(version: &'a WorkerVersion, name: &str) -> Result<&'a Module, Conf
 }
 
 fn text(module: &Module) -> Result<&str, ConfigError> {
-    std::str::from_utf8(&module.content).map_err(|_| ConfigError::ModuleNotText(module.name.clone()))
+    std::str::from_utf8(&module.content).or_else(|_| Err(ConfigError::ModuleNotText(module.name.clone())))
 }
 
 fn content(module: &Module) -> Result<ModuleContent<'_>, ConfigError> {
@@ -173,9 +178,10 @@ impl BindingTexts {
                 });
                 BindingText { json: value.to_string(), ..BindingText::default() }
             }
-            BindingKind::KvNamespace(_) => {
-                BindingText { service: Some(format!("skerry:binding:{}", binding.name)), ..BindingText::default() }
-            }
+            BindingKind::KvNamespace(_) => BindingText {
+                service: Some(format!("skerry:binding:{}", binding.name)),
+                ..BindingText::default()
+            },
             BindingKind::PlainText(_)
             | BindingKind::SecretText(_)
             | BindingKind::WasmModule(_)
@@ -192,7 +198,9 @@ fn bindings<'a>(
 ) -> Result<Vec<workerd_wire::Binding<'a>>, ConfigError> {
     let pairs = version.bindings.iter().zip(&texts.0);
     pairs
-        .map(|(binding, text)| Ok(workerd_wire::Binding { name: &binding.name, value: value(version, binding, text)? }))
+        .map(|(binding, text)| {
+            Ok(workerd_wire::Binding { name: &binding.name, value: value(version, binding, text)? })
+        })
         .collect()
 }
 

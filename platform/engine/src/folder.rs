@@ -4,10 +4,7 @@ use std::{
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{
-            fs::DirBuilderExt,
-            net::UnixListener,
-        },
+        unix::{fs::DirBuilderExt, net::UnixListener},
     },
     path::{Path, PathBuf},
     sync::{

@@ -16,7 +16,10 @@ use rustix::{
     io::{FdFlags, fcntl_setfd},
     process::{Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{mpsc, oneshot},
+};
 
 /// Starts that wait for the thread; more callers wait in line for a place.
 const ORDERS_MAX: usize = 64;
@@ -56,7 +59,7 @@ impl Forker {
             while let Some((order, answer)) = inbox.blocking_recv() {
                 // Nobody waits any more: dropping the child's pipes is not enough, so it is killed.
                 if let Err(Ok(orphan)) = answer.send(fork(order)) {
-                    drop(rustix::process::pidfd_send_signal(&orphan.pidfd, Signal::KILL));
+                    rustix::process::pidfd_send_signal(&orphan.pidfd, Signal::KILL).ok();
                 }
             }
         })?;
@@ -70,6 +73,13 @@ impl Forker {
         self.orders.send((order, answer)).await.map_err(|_| gone())?;
         reply.await.map_err(|_| gone())?
     }
+}
+
+/// Lets the runtime wait for the end of the process behind `pidfd`: it becomes readable then.
+#[expect(unsafe_code, reason = "tokio offers no safe way since 1.54")]
+pub(crate) fn watch_end(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is valid and open for as long as it lives, and it lives in the `AsyncFd`.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where processes are started")]

@@ -1,6 +1,23 @@
 //! Starts, watches, replaces and drains workerd processes: the rest of the platform sees "a process that answers on its
 //! sockets" and nothing of workerd.
 
+mod config;
+mod engine;
+mod error;
+mod flags;
+mod folder;
+mod fork;
+mod install;
+mod locate;
+mod output;
+mod pool;
 mod process;
+mod slot;
+mod usage;
 
-pub use process::{Engine, Lease, ProcessBody, SendError, StartError};
+pub use engine::{Engine, Settings, Wiring};
+pub use error::StartError;
+pub use install::{InstallError, install};
+pub use locate::{Found, LocateError, Search, locate};
+pub use pool::{RequestBody, SendError};
+pub use process::{Lease, ProcessBody};

@@ -75,7 +75,9 @@ impl Pool {
                 Err(mut error) => match error.take_message() {
                     // A kept connection may have been closed meanwhile; a new one says whether the process lives.
                     Some(unsent) if !is_fresh => request = unsent,
-                    unsent => return Err(SendError { request: unsent, cause: error.into_error().to_string() }),
+                    unsent => {
+                        return Err(SendError { request: unsent, cause: error.into_error().to_string() });
+                    }
                 },
             }
         }
@@ -84,9 +86,8 @@ impl Pool {
     fn take_idle(&self) -> Option<Sender> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is not ready is still sending the body of a request that was answered early: it is given up.
-        std::iter::from_fn(|| idle.pop()).find_map(|mut sender| {
-            matches!(sender.ready().now_or_never(), Some(Ok(()))).then_some(sender)
-        })
+        std::iter::from_fn(|| idle.pop())
+            .find_map(|mut sender| matches!(sender.ready().now_or_never(), Some(Ok(()))).then_some(sender))
     }
 
     fn put_idle(&self, sender: Sender) {

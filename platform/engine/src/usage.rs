@@ -1,6 +1,6 @@
 //! Who still uses a process: a count of leases that can be closed, after which no new one is given.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -12,6 +12,7 @@ pub(crate) struct Usage {
     state: AtomicU64,
     /// When the last lease ended, in milliseconds of the clock.
     last_used_ms: AtomicU64,
+    was_used: AtomicBool,
     unused: Notify,
 }
 
@@ -22,9 +23,15 @@ impl Usage {
         self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
     }
 
+    /// Takes one more lease on behalf of somebody who holds one.
+    pub(crate) fn enter_again(&self) {
+        self.state.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Gives a lease back.
     pub(crate) fn leave(&self, now_ms: u64) {
         self.last_used_ms.store(now_ms, Ordering::Relaxed);
+        self.was_used.store(true, Ordering::Relaxed);
         if self.state.fetch_sub(1, Ordering::AcqRel) == CLOSED | 1 {
             self.unused.notify_waiters();
         }
@@ -39,13 +46,23 @@ impl Usage {
 
     /// Closes if nobody holds a lease and the last one ended `idle_ms` or more ago.
     pub(crate) fn close_if_idle(&self, now_ms: u64, idle_ms: u64) -> bool {
-        let is_idle = now_ms.saturating_sub(self.last_used_ms.load(Ordering::Relaxed)) >= idle_ms;
-        is_idle && self.state.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        idle_ms <= self.unused_ms(now_ms)
+            && self.state.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Marks the moment as one of use.
-    pub(crate) fn touch(&self, now_ms: u64) {
+    /// Starts the idle time of a process that has not been used yet.
+    pub(crate) fn begin(&self, now_ms: u64) {
         self.last_used_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether a lease was ever taken.
+    pub(crate) fn was_used(&self) -> bool {
+        self.was_used.load(Ordering::Relaxed)
+    }
+
+    /// Time since the last lease ended.
+    pub(crate) fn unused_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.last_used_ms.load(Ordering::Relaxed))
     }
 
     /// Whether no lease will be given any more.

@@ -1,0 +1,376 @@
+//! Which versions have a process: starts them when they are asked for, puts them to sleep when nobody asks, starts them
+//! again when they end, and drains them when they are replaced.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
+use model::{Caller, VersionId, WorkerVersion};
+use product::{ConnectionDoor, Runtime, Trial, TrialError, VersionSource};
+use tasks::{Clock, Tasks};
+use telemetry::{Counter, Gauge, Histogram, Metrics};
+
+use crate::{
+    config,
+    error::StartError,
+    flags::Answers,
+    folder::Folders,
+    fork::Forker,
+    process::{Lease, Patience, Process, Purpose, StartFailure, StartLimits, Workshop},
+    slot::{Slot, Start, State},
+};
+
+/// How often sleepers are looked for, at most; short idle times are looked at more often.
+const IDLE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// Processes that end while they are being acquired: after so many tries the version counts as unavailable.
+const ACQUIRE_ATTEMPTS_MAX: usize = 5;
+
+/// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
+const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// How processes are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The workerd program.
+    pub program: PathBuf,
+    /// The folder for sockets; made anew at each start.
+    pub run_folder: PathBuf,
+    /// A process without a request for this long is stopped.
+    pub idle_timeout: Duration,
+    /// How long a process that is replaced or stopped may finish its requests.
+    pub drain_timeout: Duration,
+    /// How long work left to `waitUntil` may run after the answer (Cloudflare: 30 s).
+    pub wait_until_limit: Duration,
+    /// How long a start may take.
+    pub startup_timeout: Duration,
+    /// How much CPU time a start may use.
+    pub startup_cpu: Duration,
+}
+
+/// What the engine needs of others, given once they exist.
+pub struct Wiring {
+    /// Where code comes from.
+    pub source: Arc<dyn VersionSource>,
+    /// Takes what Workers say to their bindings.
+    pub bindings: Arc<dyn ConnectionDoor>,
+    /// Takes what Workers send out.
+    pub egress: Arc<dyn ConnectionDoor>,
+}
+
+impl std::fmt::Debug for Wiring {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Wiring(…)")
+    }
+}
+
+/// Runs the processes; cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    workshop: Workshop,
+    wiring: OnceLock<Wiring>,
+    slots: Mutex<HashMap<VersionId, Arc<Slot>>>,
+    flag_answers: Answers,
+    figures: Figures,
+}
+
+struct Figures {
+    running: Gauge,
+    starts: Counter,
+    failed_starts: Counter,
+    crashes: Counter,
+    start_seconds: Histogram,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Prepares to run processes; none is started.
+    pub fn new(settings: Settings, clock: Clock, tasks: Tasks, metrics: &Metrics) -> io::Result<Self> {
+        let workshop = Workshop {
+            program: settings.program.clone(),
+            forker: Forker::start()?,
+            folders: Folders::open(&settings.run_folder)?,
+            clock,
+            tasks: tasks.clone(),
+            limits: StartLimits { wall: settings.startup_timeout, cpu: settings.startup_cpu },
+        };
+        let figures = Figures {
+            running: metrics.gauge("worker_processes", "workerd processes that run now"),
+            starts: metrics.counter("worker_starts", "workerd processes started"),
+            failed_starts: metrics
+                .counter("worker_starts_failed", "workerd processes that did not come to answer"),
+            crashes: metrics.counter("worker_crashes", "workerd processes that ended unasked"),
+            start_seconds: metrics
+                .seconds("worker_start_seconds", "Time from the start of a process until it answers"),
+        };
+        let engine = Self(Arc::new(Inner {
+            settings,
+            workshop,
+            wiring: OnceLock::new(),
+            slots: Mutex::default(),
+            flag_answers: Answers::default(),
+            figures,
+        }));
+        tasks.spawn("engine-idle", engine.clone().put_idle_to_sleep());
+        Ok(engine)
+    }
+
+    /// Connects the engine with the rest of the house. Called once, before the first request.
+    pub fn connect(&self, wiring: Wiring) {
+        assert!(self.0.wiring.set(wiring).is_ok(), "the engine is connected once");
+    }
+
+    /// The process of a version: the running one, or a new one (the caller waits while it starts).
+    pub async fn acquire(&self, version: VersionId) -> Result<Lease, StartError> {
+        for _ in 0..ACQUIRE_ATTEMPTS_MAX {
+            let start = match self.look(version)? {
+                Look::Ready(lease) => return Ok(lease),
+                Look::Wait(start) => start,
+            };
+            // `None`: it ended or was drained before this request came to it.
+            if let Some(lease) = start.await?.lease() {
+                return Ok(lease);
+            }
+        }
+        Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
+    }
+
+    /// Lets all requests come to their end and stops every process.
+    pub async fn stop(&self) {
+        let slots = std::mem::take(&mut *self.slots());
+        let running = slots.values().filter_map(|slot| slot.take_running());
+        let patience =
+            Patience { requests: self.0.settings.drain_timeout, wait_until: WAIT_UNTIL_AT_SHUTDOWN };
+        join_all(running.map(|process| async move { process.drain(patience).await })).await;
+    }
+
+    fn look(&self, version: VersionId) -> Result<Look, StartError> {
+        let slot = self.slot(version);
+        let now = self.0.workshop.clock.monotonic();
+        slot.with_state(|state| {
+            match state {
+                State::Running(process) => {
+                    if let Some(lease) = process.lease() {
+                        return Ok(Look::Ready(lease));
+                    }
+                }
+                State::Starting(start) => return Ok(Look::Wait(start.clone())),
+                State::Resting(until, cause) if now < *until => {
+                    // What the author must mend is said as it is; a crash is said with the time until the next try.
+                    return Err(match cause {
+                        StartError::Rejected(_) | StartError::Missing(_) => cause.clone(),
+                        StartError::CrashLoop { .. } | StartError::Unavailable(_) => {
+                            StartError::CrashLoop { cause: cause.to_string(), retry_after: *until - now }
+                        }
+                    });
+                }
+                State::Stopped | State::Resting(..) => {}
+            }
+            let start = self.begin(&slot, self.clone().start_stored(version).boxed());
+            *state = State::Starting(start.clone());
+            Ok(Look::Wait(start))
+        })
+    }
+
+    /// Runs a start on a task of its own, so that it goes on when the request that caused it is given up.
+    fn begin(&self, slot: &Arc<Slot>, start: BoxFuture<'static, Result<Arc<Process>, StartError>>) -> Start {
+        let (engine, slot) = (self.clone(), Arc::clone(slot));
+        let (done, outcome) = tokio::sync::oneshot::channel();
+        self.0.workshop.tasks.spawn_draining("worker-start", async move {
+            let outcome = start.await;
+            slot.started(&outcome, engine.0.workshop.clock.monotonic());
+            engine.log_start(slot.version, &outcome);
+            if let Ok(process) = &outcome {
+                engine.watch(Arc::clone(&slot), Arc::clone(process));
+                // The version was retired while it started.
+                let is_current =
+                    engine.slots().get(&slot.version).is_some_and(|current| Arc::ptr_eq(current, &slot));
+                if !is_current {
+                    engine.drain_in_background(&slot);
+                }
+            }
+            // Nobody may be waiting any more.
+            drop(done.send(outcome));
+        });
+        let stopped = || Err(StartError::Unavailable("the server is stopping".to_owned()));
+        async move { outcome.await.unwrap_or_else(|_| stopped()) }.boxed().shared()
+    }
+
+    async fn start_stored(self, version: VersionId) -> Result<Arc<Process>, StartError> {
+        let loaded = self.wiring().source.load(version).await;
+        let loaded =
+            loaded.map_err(|error| StartError::Unavailable(format!("read version {version}: {error}")))?;
+        let worker = loaded.ok_or(StartError::Missing(version))?;
+        let config = config::encode(&worker)?;
+        let caller = Arc::new(worker.caller());
+        drop(worker);
+        self.start(caller, config).await
+    }
+
+    async fn start(&self, caller: Arc<Caller>, config: Vec<u8>) -> Result<Arc<Process>, StartError> {
+        let wiring = self.wiring();
+        let purpose =
+            Purpose::Worker { bindings: Arc::clone(&wiring.bindings), egress: Arc::clone(&wiring.egress) };
+        Ok(self.0.workshop.start(caller, config, purpose).await?)
+    }
+
+    fn log_start(&self, version: VersionId, outcome: &Result<Arc<Process>, StartError>) {
+        let figures = &self.0.figures;
+        figures.starts.inc();
+        match outcome {
+            Ok(process) => {
+                figures.running.inc();
+                figures.start_seconds.observe(process.startup.as_secs_f64());
+                let pid = process.pid().as_raw_nonzero();
+                let startup_ms = millis(process.startup);
+                tracing::info!(script = %process.caller.script, %version, pid, startup_ms, "Worker started");
+            }
+            Err(_) => {
+                // Whoever asked for the start says what became of it.
+                figures.failed_starts.inc();
+            }
+        }
+    }
+
+    /// Waits for the end of a process and notes what it means for its version.
+    fn watch(&self, slot: Arc<Slot>, process: Arc<Process>) {
+        let engine = self.clone();
+        self.0.workshop.tasks.spawn_draining("worker-watch", async move {
+            let was_asked = process.wait_for_end().await;
+            engine.0.figures.running.dec();
+            let (script, version) = (&process.caller.script, slot.version);
+            let now = engine.0.workshop.clock.monotonic();
+            slot.ended(&process, was_asked.is_expected, &was_asked.end, now);
+            if was_asked.is_expected {
+                tracing::info!(%script, %version, "Worker stopped");
+            } else {
+                engine.0.figures.crashes.inc();
+                tracing::warn!(%script, %version, end = was_asked.end, "Worker's process ended unasked");
+            }
+        });
+    }
+
+    async fn put_idle_to_sleep(self) {
+        let idle_timeout = self.0.settings.idle_timeout;
+        let interval = (idle_timeout / 4).clamp(Duration::from_millis(50), IDLE_CHECK_INTERVAL_MAX);
+        loop {
+            tokio::time::sleep(interval).await;
+            let slots: Vec<_> = self.slots().values().cloned().collect();
+            for slot in slots {
+                let is_idle = slot.with_state(|state| match state {
+                    State::Running(process) => process.close_if_idle(idle_timeout),
+                    State::Stopped | State::Resting(..) | State::Starting(_) => false,
+                });
+                if is_idle {
+                    self.drain_in_background(&slot);
+                }
+            }
+            // Versions of which nothing is left to know: a new request makes them a new slot.
+            self.slots().retain(|_, slot| !slot.is_blank());
+        }
+    }
+
+    fn drain_in_background(&self, slot: &Arc<Slot>) {
+        let Some(process) = slot.take_running() else { return };
+        let Settings { drain_timeout, wait_until_limit, .. } = self.0.settings;
+        let patience = Patience { requests: drain_timeout, wait_until: wait_until_limit };
+        self.0.workshop.tasks.spawn_draining("worker-drain", async move { process.drain(patience).await });
+    }
+
+    async fn try_out(&self, worker: &WorkerVersion) -> Result<Trial, StartError> {
+        self.refuse_experimental_flags(worker).await?;
+        let config = config::encode(worker)?;
+        let (engine, caller) = (self.clone(), Arc::new(worker.caller()));
+        let slot = self.slot(worker.id);
+        let start = slot.with_state(|state| {
+            let start = self.begin(&slot, async move { engine.start(caller, config).await }.boxed());
+            *state = State::Starting(start.clone());
+            start
+        });
+        let outcome = start.await;
+        if outcome.is_err() {
+            self.slots().remove(&worker.id);
+        }
+        Ok(Trial { startup_ms: millis(outcome?.startup) })
+    }
+
+    async fn refuse_experimental_flags(&self, worker: &WorkerVersion) -> Result<(), StartError> {
+        let compatibility = &worker.compatibility;
+        if compatibility.flags.is_empty() {
+            return Ok(());
+        }
+        let answer = match self.0.flag_answers.get(compatibility) {
+            Some(answer) => answer,
+            None => {
+                let caller =
+                    Caller { script: worker.script.clone(), version: worker.id, bindings: HashMap::new() };
+                let probe = config::encode_probe(compatibility, worker.script.as_str());
+                let outcome = self.0.workshop.start(Arc::new(caller), probe, Purpose::FlagProbe).await;
+                let answer = match outcome {
+                    Ok(process) => {
+                        process.kill();
+                        process.wait_for_end().await;
+                        None
+                    }
+                    Err(StartFailure::Refused(messages)) if !messages.is_empty() => Some(messages.join("\n")),
+                    Err(other) => return Err(other.into()),
+                };
+                self.0.flag_answers.put(compatibility.clone(), answer.clone());
+                answer
+            }
+        };
+        answer.map_or(Ok(()), |message| Err(StartError::Rejected(message)))
+    }
+
+    fn slot(&self, version: VersionId) -> Arc<Slot> {
+        Arc::clone(self.slots().entry(version).or_insert_with(|| Arc::new(Slot::new(version))))
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<VersionId, Arc<Slot>>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wiring(&self) -> &Wiring {
+        self.0.wiring.get().expect("the server connects the engine before it opens its doors")
+    }
+}
+
+/// What a look at a version's slot gave.
+enum Look {
+    Ready(Lease),
+    Wait(Start),
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Runtime for Engine {
+    fn trial<'a>(&'a self, version: &'a WorkerVersion) -> BoxFuture<'a, Result<Trial, TrialError>> {
+        async move { self.try_out(version).await.map_err(TrialError::from) }.boxed()
+    }
+
+    fn retire(&self, versions: Vec<VersionId>) {
+        for version in versions {
+            let slot = self.slots().remove(&version);
+            if let Some(slot) = slot {
+                self.drain_in_background(&slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What there is of one version at a moment: nothing, a start under way, or a running process; and how long to wait after
+//! it ended too often.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{BoxFuture, Shared};
+use model::VersionId;
+
+use crate::{error::StartError, process::Process};
+
+/// Ends in a row that are answered by an immediate new start.
+const IMMEDIATE_RESTARTS: u32 = 2;
+/// The first wait after that; it doubles with each further end.
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A process that lived this long was healthy: ends before it are forgotten.
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+
+/// A start that any number of requests wait for.
+pub(crate) type Start = Shared<BoxFuture<'static, Result<Arc<Process>, StartError>>>;
+
+/// One version's place in the engine.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) version: VersionId,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: State,
+    /// Ends and failed starts in a row.
+    failures: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) enum State {
+    #[default]
+    Stopped,
+    /// The version failed too often: the next start is not before the time given.
+    Resting(Instant, StartError),
+    Starting(Start),
+    Running(Arc<Process>),
+}
+
+impl Slot {
+    pub(crate) fn new(version: VersionId) -> Self {
+        Self { version, inner: Mutex::default() }
+    }
+
+    /// Looks at the state and may replace it, as one step.
+    pub(crate) fn with_state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.lock().state)
+    }
+
+    /// A start came to its end.
+    pub(crate) fn started(&self, outcome: &Result<Arc<Process>, StartError>, now: Instant) {
+        let mut inner = self.lock();
+        match outcome {
+            Ok(process) => inner.state = State::Running(Arc::clone(process)),
+            Err(error) => inner.fail(error.clone(), now),
+        }
+    }
+
+    /// A process ended. One that was asked to end (`is_expected`) or had been replaced says nothing about the version.
+    pub(crate) fn ended(&self, process: &Arc<Process>, is_expected: bool, cause: &str, now: Instant) {
+        let mut inner = self.lock();
+        if !matches!(&inner.state, State::Running(current) if Arc::ptr_eq(current, process)) {
+            return;
+        }
+        if HEALTHY_AFTER < now.duration_since(process.started_at) {
+            inner.failures = 0;
+        }
+        if is_expected {
+            inner.state = State::Stopped;
+        } else {
+            inner.fail(StartError::Unavailable(cause.to_owned()), now);
+        }
+    }
+
+    /// Whether nothing is left to know of the version.
+    pub(crate) fn is_blank(&self) -> bool {
+        let inner = self.lock();
+        inner.failures == 0 && matches!(inner.state, State::Stopped)
+    }
+
+    /// Takes the running process out; the next request starts another.
+    pub(crate) fn take_running(&self) -> Option<Arc<Process>> {
+        let mut inner = self.lock();
+        match std::mem::take(&mut inner.state) {
+            State::Running(process) => Some(process),
+            other => {
+                inner.state = other;
+                None
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn fail(&mut self, cause: StartError, now: Instant) {
+        self.failures += 1;
+        self.state = match backoff(self.failures) {
+            Some(rest) => State::Resting(now + rest, cause),
+            None => State::Stopped,
+        };
+    }
+}
+
+/// How long to rest after so many failures in a row.
+fn backoff(failures: u32) -> Option<Duration> {
+    let doublings = failures.checked_sub(IMMEDIATE_RESTARTS + 1)?;
+    Some(BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::backoff;
+
+    #[test]
+    fn the_rest_doubles_after_two_immediate_restarts_up_to_a_limit() {
+        let rests: Vec<_> = (1..=5).map(backoff).collect();
+        let millis = Duration::from_millis;
+        assert_eq!(rests, [None, None, Some(millis(250)), Some(millis(500)), Some(millis(1000))]);
+        assert_eq!(backoff(60), Some(Duration::from_secs(30)));
+    }
+}
