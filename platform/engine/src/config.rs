@@ -139,7 +139,7 @@ fn module<'a>(version: &'a WorkerVersion, name: &str) -> Result<&'a Module, Conf
 }
 
 fn text(module: &Module) -> Result<&str, ConfigError> {
-    std::str::from_utf8(&module.content).or_else(|_| Err(ConfigError::ModuleNotText(module.name.clone())))
+    std::str::from_utf8(&module.content).map_err(|_not_text| ConfigError::ModuleNotText(module.name.clone()))
 }
 
 fn content(module: &Module) -> Result<ModuleContent<'_>, ConfigError> {

@@ -70,8 +70,8 @@ impl Forker {
     pub(crate) async fn spawn(&self, order: Order) -> io::Result<Child> {
         let (answer, reply) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts processes has ended");
-        self.orders.send((order, answer)).await.map_err(|_| gone())?;
-        reply.await.map_err(|_| gone())?
+        self.orders.send((order, answer)).await.map_err(|_closed| gone())?;
+        reply.await.map_err(|_closed| gone())?
     }
 }
 
