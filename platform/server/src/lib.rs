@@ -1,1 +1,13 @@
-//! server
+//! Opens every product, wires doors to platform, starts, waits, drains — the only crate that names them all.
+
+mod account;
+mod addresses;
+mod bindings;
+mod credentials;
+mod local;
+mod lock;
+mod server;
+
+pub use addresses::Addresses;
+pub use credentials::Credentials;
+pub use server::{Server, ServeError, Start};

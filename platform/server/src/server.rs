@@ -1,0 +1,280 @@
+//! The server's life: open the data folder, open the products, wire them to the platform, open the doors; later close
+//! the doors, let what runs come to its end, and close the data folder.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use control_plane::{ControlPlane, Tokens};
+use engine::{Engine, LocateError, Search, Wiring};
+use futures_util::{FutureExt, future::BoxFuture};
+use ingress::{Colo, Ingress};
+use model::NamespaceId;
+use product::House;
+use settings::{Environment, Settings};
+use store::{Database, Migration, Options, StoreError, Vault, VaultError};
+use tasks::{Clock, Tasks};
+use telemetry::Metrics;
+use tokio::net::TcpListener;
+
+use crate::{
+    account,
+    addresses::Addresses,
+    bindings::Bindings,
+    credentials::Credentials,
+    local::Local,
+    lock::{Lock, LockError},
+};
+
+/// Read connections to `meta.sqlite`: the control plane alone reads it.
+const META_READERS: usize = 4;
+/// How long background work may take to notice that the server stops.
+const BACKGROUND_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a server is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Checked settings.
+    pub settings: Settings,
+    /// Where else the engine may be found.
+    pub environment: Environment,
+    /// Our own program; the engine may lie beside it.
+    pub own_program: Option<PathBuf>,
+}
+
+/// Why a server does not start. Each says what to do, or what was tried on what.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data folder belongs to another server.
+    #[error("the data folder `{folder}` is in use by another server{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// The other server.
+        pid: Option<u32>,
+    },
+    /// An address cannot be had.
+    #[error("listen on {address} for {door}: {cause}")]
+    Listen {
+        /// `http` or `api`.
+        door: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// No engine.
+    #[error(transparent)]
+    Engine(#[from] LocateError),
+    /// Something in the data folder cannot be used.
+    #[error("open {what} in the data folder: {cause}")]
+    Open {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        cause: String,
+    },
+}
+
+/// A server whose doors are open.
+pub struct Server {
+    addresses: Addresses,
+    engine: Engine,
+    /// The public doors and their connections.
+    doors: Tasks,
+    /// Everything that those need while they drain.
+    house: Tasks,
+    data: PathBuf,
+    meta: Database,
+    drain_timeout: Duration,
+    _lock: Lock,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens everything; returns when all doors listen and `addresses.json` says where.
+    pub async fn open(start: Start) -> Result<Self, ServeError> {
+        let Start { data, settings, environment, own_program } = start;
+        store::create_folder(&data).map_err(failed("the folder"))?;
+        let lock = Lock::take(&data).map_err(|error| match error {
+            LockError::Held(pid) => ServeError::Locked { folder: data.clone(), pid },
+            LockError::Io(cause) => ServeError::Open { what: "run/lock", cause: cause.to_string() },
+        })?;
+        // Bound before anything is started: a port that is taken is the commonest mistake, and should cost nothing.
+        let http = listen("http", settings.server.http).await?;
+        let api = listen("api", settings.server.api).await?;
+        let addresses = Addresses::new(local(&http), local(&api));
+        let program = find_engine(&data, environment, own_program)?;
+
+        let (clock, metrics, doors) = (Clock::system(), Metrics::new(), Tasks::new());
+        let house = open_house(data.clone(), clock.clone()).await?;
+        let tokens = Tokens::open(&house).await.map_err(failed("the tokens"))?;
+        ensure_credentials(&house, &tokens).await?;
+        let engine = Engine::new(
+            engine_settings(&settings, program, &data),
+            clock.clone(),
+            house.tasks.clone(),
+            &metrics,
+        )
+        .map_err(failed("the folder for sockets"))?;
+
+        let kv = kv::open(&house).await.map_err(failed("kv"))?;
+        let checks = Arc::new(Exists { kv: kv.namespaces.clone() });
+        let workers_settings = workers::Settings {
+            base_domain: settings.server.base_domain.clone(),
+            script_bytes_max: settings.workers.script_bytes_max,
+        };
+        let (workers, routes, register) =
+            workers::open(&house, workers_settings, checks).await.map_err(failed("the register of Workers"))?;
+
+        let ingress =
+            Ingress::new(routes.clone(), Arc::new(engine.clone()), ingress_settings(&settings), clock.clone(), doors.clone(), &metrics);
+        let local_hosts = Arc::new(Local::new(ingress.clone(), routes));
+        let egress = egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
+            .map_err(failed("the way out"))?;
+        let kv_door = kv.product.binding.clone().expect("KV has a binding");
+        let bindings = Bindings::new(kv_door, &metrics, clock);
+        engine.connect(Wiring { source: register.clone(), bindings: Arc::new(bindings), egress: Arc::new(egress) });
+        register.attach(Arc::new(engine.clone()));
+
+        let router = control_plane::router(ControlPlane {
+            account: house.account.clone(),
+            tokens,
+            products: vec![workers.rest, kv.product.rest],
+            metrics: Arc::new(move || metrics.render()),
+        });
+        doors.spawn_draining("ingress", ingress.serve(http));
+        doors.spawn_draining("api", control_plane::serve(api, router, doors.clone()));
+        addresses.write(&data).map_err(failed("run/addresses.json"))?;
+        let House { meta, tasks: house, .. } = house;
+        let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
+        Ok(Self { addresses, engine, doors, house, data, meta, drain_timeout, _lock: lock })
+    }
+
+    /// Where the doors are.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Takes no new connections, lets requests finish, stops the Workers, closes the data folder.
+    pub async fn stop(self) {
+        Addresses::remove(&self.data);
+        if !self.doors.stop(self.drain_timeout).await {
+            tracing::warn!("Requests still ran at the drain deadline and were cut");
+        }
+        self.engine.stop().await;
+        if !self.house.stop(BACKGROUND_STOP_TIMEOUT).await {
+            tracing::warn!("Background work did not stop in time");
+        }
+        self.meta.close().await;
+    }
+}
+
+/// Answers the register's questions about other products.
+struct Exists {
+    kv: kv::Namespaces,
+}
+
+impl workers::Bindable for Exists {
+    fn kv_namespace_exists<'a>(&'a self, id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.kv.exists(id).boxed()
+    }
+}
+
+async fn listen(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|cause| ServeError::Listen { door, address, cause })
+}
+
+fn local(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+fn find_engine(
+    data: &std::path::Path,
+    environment: Environment,
+    own_program: Option<PathBuf>,
+) -> Result<PathBuf, ServeError> {
+    let Environment { workerd, path, .. } = environment;
+    let found = engine::locate(&Search { named: workerd, data: data.to_owned(), own_program, path })?;
+    let program = found.program.display();
+    match found.other_version {
+        None => tracing::info!(%program, "Engine found in {}", found.place),
+        Some(version) => {
+            tracing::warn!(%program, version, "The engine named by SKERRY_WORKERD is not the version this build was tested with");
+        }
+    }
+    Ok(found.program)
+}
+
+async fn open_house(data: PathBuf, clock: Clock) -> Result<House, ServeError> {
+    let vault = Vault::open(&data.join("master.key")).map_err(failed::<VaultError>("the master key"))?;
+    let migrations: Vec<Migration> =
+        [account::MIGRATIONS, workers::MIGRATIONS, control_plane::MIGRATIONS].concat();
+    let meta = Database::open(&data.join("meta.sqlite"), &migrations, Options { readers: META_READERS })
+        .map_err(failed("meta.sqlite"))?;
+    let account = account::ensure(&meta).await.map_err(failed("the account"))?;
+    Ok(House { data, meta, vault, account, clock, tasks: Tasks::new() })
+}
+
+/// The first start draws a token; so does one that finds the file with its text gone.
+async fn ensure_credentials(house: &House, tokens: &Tokens) -> Result<(), ServeError> {
+    let stored = Credentials::read(&house.data).map_err(failed("credentials.json"))?;
+    let first = match stored {
+        Some(_) => tokens.ensure_first().await,
+        None => tokens.issue_first().await.map(Some),
+    };
+    let Some(first) = first.map_err(failed("the tokens"))? else { return Ok(()) };
+    let credentials = Credentials {
+        account_id: first.account_id.to_string(),
+        token_id: first.token_id.to_string(),
+        token: first.token,
+    };
+    credentials.write(&house.data).map_err(failed("credentials.json"))
+}
+
+fn engine_settings(settings: &Settings, program: PathBuf, data: &std::path::Path) -> engine::Settings {
+    let engine = &settings.engine;
+    engine::Settings {
+        program,
+        run_folder: data.join("run/workers"),
+        idle_timeout: Duration::from_secs(engine.idle_timeout_secs),
+        drain_timeout: Duration::from_secs(settings.server.drain_timeout_secs),
+        wait_until_limit: Duration::from_secs(engine.wait_until_secs),
+        startup_timeout: Duration::from_secs(engine.startup_timeout_secs),
+        startup_cpu: Duration::from_millis(engine.startup_cpu_ms),
+    }
+}
+
+fn ingress_settings(settings: &Settings) -> ingress::Settings {
+    ingress::Settings {
+        colo: Colo::parse(&settings.server.colo).unwrap_or_default(),
+        drain_timeout: Duration::from_secs(settings.server.drain_timeout_secs),
+        ..ingress::Settings::new(&settings.server.base_domain)
+    }
+}
+
+fn egress_settings(settings: &Settings) -> egress::Settings {
+    egress::Settings {
+        allow: settings.egress.allow.clone(),
+        hosts: settings.egress.hosts.clone(),
+        ca_files: settings.egress.ca_files.clone(),
+        base_domain: settings.server.base_domain.clone(),
+        ..egress::Settings::default()
+    }
+}
+
+fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> ServeError {
+    move |cause| ServeError::Open { what, cause: cause.to_string() }
+}
