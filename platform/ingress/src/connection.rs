@@ -93,23 +93,30 @@ async fn run(ingress: Ingress, stream: TcpStream, peer: SocketAddr, slot: OwnedS
     let socket = TokioIo::new(Socket::new(stream, Arc::clone(&activity)));
     let mut connection = pin!(ingress.0.protocol.serve_connection_with_upgrades(socket, service));
     let stop = ingress.0.tasks.stop_token();
-    let grace = tokio::select! {
+    // In this order: what has arrived is looked at before time is found to be up.
+    tokio::select! {
+        biased;
         result = connection.as_mut() => return note_end(peer, result),
-        phase = activity.expired(patience) => match phase {
-            Phase::Opening | Phase::Head => {
+        phase = activity.expired(patience) => {
+            if phase != Phase::Idle {
                 tracing::debug!(%peer, "Closed a connection whose request did not arrive in time");
                 return;
             }
-            Phase::Idle | Phase::Busy => limits::LINGER_TIMEOUT,
-        },
-        () = stop.cancelled() => settings.drain_timeout,
-    };
+        }
+        () = stop.cancelled() => {}
+    }
     if matches!(activity.phase(), Phase::Idle | Phase::Opening) {
         activity.make_abrupt();
     }
     connection.as_mut().graceful_shutdown();
-    if let Ok(result) = tokio::time::timeout(grace, connection).await {
-        note_end(peer, result);
+    // Whoever has not sent a whole request by the end of the first wait gets no second one.
+    for wait in [limits::LINGER_TIMEOUT.min(settings.drain_timeout), settings.drain_timeout] {
+        if let Ok(result) = tokio::time::timeout(wait, connection.as_mut()).await {
+            return note_end(peer, result);
+        }
+        if activity.phase() != Phase::Busy {
+            return;
+        }
     }
 }
 

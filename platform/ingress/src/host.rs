@@ -32,8 +32,10 @@ impl Host {
         {
             return Err(Fault::bad_request("Host differs from :authority"));
         }
-        let value = HeaderValue::from_str(authority.as_str());
-        Self::parse(value.map_err(|_| Fault::bad_request("the authority is not a host"))?)
+        let Ok(value) = HeaderValue::from_str(authority.as_str()) else {
+            return Err(Fault::bad_request("the authority is not a host"));
+        };
+        Self::parse(value)
     }
 
     pub(crate) fn parse(value: HeaderValue) -> Result<Self, Fault> {

@@ -187,12 +187,14 @@ impl Ingress {
         let (ray, error, code) = (asked.ray, facts.name, facts.code);
         match facts.level {
             tracing::Level::ERROR => {
-                tracing::error!(%ray, host, error, code, cause = %fault, "{}", facts.title)
+                tracing::error!(%ray, host, error, code, cause = %fault, "{}", facts.title);
             }
             tracing::Level::WARN => {
-                tracing::warn!(%ray, host, error, code, cause = %fault, "{}", facts.title)
+                tracing::warn!(%ray, host, error, code, cause = %fault, "{}", facts.title);
             }
-            _ => tracing::debug!(%ray, host, error, code, cause = %fault, "{}", facts.title),
+            _ => {
+                tracing::debug!(%ray, host, error, code, cause = %fault, "{}", facts.title);
+            }
         }
         let occasion = Occasion {
             kind: fault.kind,
@@ -234,7 +236,7 @@ fn origin_form(uri: Uri) -> Result<Uri, Fault> {
     }
     let mut parts = uri::Parts::default();
     parts.path_and_query = uri.into_parts().path_and_query;
-    Uri::from_parts(parts).map_err(|_| Fault::bad_request("the target is not a path"))
+    Uri::from_parts(parts).or(Err(Fault::bad_request("the target is not a path")))
 }
 
 /// One of the versions, with its share as the probability; `draw` is between 0 and 1.

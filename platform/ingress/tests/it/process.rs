@@ -154,7 +154,8 @@ async fn answer(
             reply
         }
         _ => {
-            let body = request.into_body().collect().await.map_err(|_| "the request broke off")?.to_bytes();
+            let Ok(body) = request.into_body().collect().await else { return Err("the request broke off") };
+            let body = body.to_bytes();
             text(&format!("{} bytes", body.len()))
         }
     };
