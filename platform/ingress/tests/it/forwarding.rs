@@ -1,7 +1,12 @@
 //! What a Worker sees of a request, and a client of an answer.
 
+use std::convert::Infallible;
+
 use http::{Request, Version};
 use http_body_util::BodyExt;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use ingress::{Client, Scheme};
 
 use crate::support::{HOST, door, empty, in_time};
 
@@ -219,4 +224,70 @@ async fn a_chunked_request_is_chunked_again() {
     let headers = door.notes.last_headers();
     assert_eq!(headers["transfer-encoding"], "chunked");
     assert!(!headers.contains_key("content-length"));
+}
+
+/// Asks as the egress does for a Worker that fetches one of our hosts.
+async fn ask_from_inside(door: &crate::support::Door, headers: &[(&str, &str)]) -> u16 {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let ingress = door.ingress.clone();
+    let client = Client::worker("2001:db8::1".parse().unwrap(), Scheme::Https);
+    let service = service_fn(move |request| {
+        let (ingress, client) = (ingress.clone(), client.clone());
+        async move { Ok::<_, Infallible>(ingress.handle(&client, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service);
+    let exchange = async {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
+        let mut request = Request::get("https://hello.localhost/inside").header("host", HOST);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let sent = sender.send_request(request.body(empty()).unwrap());
+        let (response, _) = tokio::join!(
+            async {
+                let status = sent.await.unwrap().status();
+                drop(sender);
+                status
+            },
+            connection
+        );
+        response.as_u16()
+    };
+    let (status, _) = in_time(async { tokio::join!(exchange, connection) }).await;
+    status
+}
+
+#[tokio::test]
+async fn a_workers_own_request_is_dispatched_inside_up_to_the_loop_limit() {
+    let door = door().await;
+    assert_eq!(ask_from_inside(&door, &[]).await, 200);
+    let headers = door.notes.last_headers();
+    assert_eq!(door.notes.lines(), ["GET /inside"]);
+    for (name, expected) in [
+        ("host", HOST),
+        ("cf-ew-via", "15"),
+        ("x-skerry-proto", "https"),
+        ("cf-visitor", r#"{"scheme":"https"}"#),
+        ("cf-connecting-ip", "2001:db8::1"),
+    ] {
+        assert_eq!(headers[name], expected, "{name}");
+    }
+    assert_eq!(ask_from_inside(&door, &[("cf-ew-via", "1")]).await, 200);
+    assert_eq!(door.notes.last_headers()["cf-ew-via"], "0");
+    assert_eq!(ask_from_inside(&door, &[("cf-ew-via", "0")]).await, 500);
+    assert_eq!(door.notes.lines().len(), 2);
+    let figures = door.ingress.metrics().snapshot();
+    assert_eq!(figures.by_fault[ingress::FaultKind::LoopLimit.index()], 1);
+}
+
+#[tokio::test]
+async fn trailers_are_dropped() {
+    let door = door().await;
+    let request = "POST /count HTTP/1.1\r\nHost: hello.localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Own\r\n\
+        TE: trailers\r\n\r\n3\r\nabc\r\n0\r\nX-Own: 1\r\nHost: other.localhost\r\n\r\n";
+    let response = door.raw_then_end(request).await;
+    assert!(response.ends_with("3 bytes"), "{response}");
+    let headers = door.notes.last_headers();
+    assert!(!headers.contains_key("trailer") && !headers.contains_key("x-own") && headers["host"] == HOST);
 }

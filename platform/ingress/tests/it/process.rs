@@ -155,8 +155,8 @@ async fn answer(
         }
         _ => {
             let Ok(body) = request.into_body().collect().await else { return Err("the request broke off") };
-            let body = body.to_bytes();
-            text(&format!("{} bytes", body.len()))
+            let trailers = body.trailers().map_or("", |_| " and trailers");
+            text(&format!("{} bytes{trailers}", body.to_bytes().len()))
         }
     };
     Ok(reply)

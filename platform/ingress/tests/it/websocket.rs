@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
+use http::Request;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
-use crate::support::{Door, HOST, door, door_with, in_time};
+use crate::support::{Door, HOST, door, door_with, empty, in_time};
 
 async fn open(door: &Door, path: &str) -> Result<WebSocketStream<TcpStream>, Error> {
     let stream = TcpStream::connect(door.address).await.unwrap();
@@ -71,4 +72,13 @@ async fn a_server_that_stops_cuts_sockets_after_the_drain_timeout() {
     let mut socket = open(&door, "/socket").await.unwrap();
     assert!(in_time(door.tasks.stop(Duration::from_secs(10))).await);
     assert!(!matches!(in_time(socket.next()).await, Some(Ok(_))));
+}
+
+#[tokio::test]
+async fn websockets_over_http2_are_not_offered() {
+    let door = door().await;
+    let mut client = door.http2().await;
+    let request = Request::connect("hello.localhost:80").body(empty()).unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status(), 405);
+    assert!(door.notes.lines().is_empty());
 }
