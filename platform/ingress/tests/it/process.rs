@@ -191,7 +191,7 @@ async fn slow_sink(notes: &Notes, mut body: Incoming) -> Reply {
 fn socket(tasks: &Tasks, request: &mut Request<Incoming>) -> Reply {
     let key = request.headers().get("sec-websocket-key").unwrap().clone();
     let upgraded = hyper::upgrade::on(&mut *request);
-    tasks.spawn_draining("process socket", async move {
+    tasks.spawn("process socket", async move {
         use futures_util::{SinkExt, StreamExt};
         let Ok(upgraded) = upgraded.await else { return };
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;

@@ -61,8 +61,7 @@ async fn a_process_that_dies_ends_its_sockets() {
     let mut socket = open(&door, "/socket").await.unwrap();
     socket.send(Message::text("hello")).await.unwrap();
     in_time(socket.next()).await.unwrap().unwrap();
-    door.notes.arrived.open();
-    socket.send(Message::text("bye")).await.unwrap();
+    door.stop_process().await;
     while let Some(Ok(_)) = in_time(socket.next()).await {}
 }
 
