@@ -1,1 +1,88 @@
-//! ingress
+//! The public door: takes a host to a deployed Worker's process and streams both ways. It keeps no process and no route
+//! itself: the engine runs the processes, the register of Workers publishes the routes.
+
+mod activity;
+mod body;
+mod client;
+mod connection;
+mod dispatch;
+mod fault;
+mod headers;
+mod host;
+pub mod limits;
+mod metrics;
+mod page;
+mod ray;
+mod request;
+mod settings;
+mod socket;
+mod trace;
+mod websocket;
+
+use std::{fmt, sync::Arc};
+
+use hyper_util::server::conn::auto;
+use tasks::{Clock, Tasks};
+use tokio::net::TcpListener;
+use workers::Routes;
+
+pub use crate::{
+    body::{Body, RequestBody, RequestBodyError},
+    client::{Client, Scheme},
+    dispatch::{Answer, Dispatch, DispatchError},
+    fault::FaultKind,
+    headers::{CF_BLOB, CF_EW_VIA, CF_RAY, FORWARDED_PROTO},
+    metrics::{LATENCY_BOUNDS_US, Metrics, Snapshot},
+    settings::{Colo, Settings},
+};
+use crate::{connection::SpawnDraining, headers::Prepared};
+
+/// The public door; cheap to clone.
+#[derive(Clone)]
+pub struct Ingress(Arc<Shared>);
+
+struct Shared {
+    routes: Routes,
+    dispatch: Arc<dyn Dispatch>,
+    settings: Settings,
+    clock: Clock,
+    tasks: Tasks,
+    prepared: Prepared,
+    protocol: auto::Builder<SpawnDraining>,
+    metrics: Metrics,
+}
+
+impl Ingress {
+    /// A door to whatever `routes` says, now and later.
+    #[must_use]
+    pub fn new(
+        routes: Routes,
+        dispatch: Arc<dyn Dispatch>,
+        settings: Settings,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> Self {
+        let prepared = Prepared::new(settings.colo.clone());
+        let protocol = connection::protocol(&tasks);
+        let metrics = Metrics::default();
+        Self(Arc::new(Shared { routes, dispatch, settings, clock, tasks, prepared, protocol, metrics }))
+    }
+
+    /// Takes in connections until the tasks are stopped. The connections are tasks of their own: they finish what they
+    /// began, within the drain timeout, and [`Tasks::stop`] waits for them.
+    pub async fn serve(self, listener: TcpListener) {
+        connection::accept_all(&self, &listener).await;
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+}
+
+impl fmt::Debug for Ingress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ingress").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! What the public door promises, proven through real sockets against a process that a test plays.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod connections;
+mod failures;
+mod forwarding;
+mod hostile;
+mod process;
+mod streaming;
+mod support;
+mod websocket;
