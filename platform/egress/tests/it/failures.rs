@@ -7,11 +7,11 @@ use egress::Settings;
 use hyper::{Request, Response, StatusCode, ext::ReasonPhrase};
 use tasks::Tasks;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-use crate::harness::{Answer, Worker, loopback, only, origin, raw_origin};
+use crate::harness::{Answer, END_OF_HEAD, Worker, loopback, only, origin, raw_origin, read_until};
 
 #[tokio::test]
 async fn a_closed_port_is_521() {
@@ -58,7 +58,7 @@ async fn an_origin_that_says_nothing_sensible_is_520() {
         let address = raw_origin(&tasks, move |mut socket| {
             let answer = answer.clone();
             async move {
-                socket.read(&mut [0; 4096]).await.unwrap();
+                assert!(read_until(&mut socket, END_OF_HEAD).await);
                 let _ = socket.write_all(&answer).await;
             }
         })
@@ -98,7 +98,7 @@ async fn a_request_without_a_host_is_refused() {
 async fn an_answer_that_breaks_off_breaks_off_for_the_worker() {
     let tasks = Tasks::new();
     let address = raw_origin(&tasks, |mut socket| async move {
-        socket.read(&mut [0; 4096]).await.unwrap();
+        assert!(read_until(&mut socket, END_OF_HEAD).await);
         socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await.unwrap();
     })
     .await;

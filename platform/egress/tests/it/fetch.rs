@@ -13,7 +13,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::harness::{Answer, ORIGIN, Seen, Worker, origin, raw_origin};
+use crate::harness::{Answer, END_OF_HEAD, Seen, Worker, origin, raw_origin, read_until};
 
 #[tokio::test]
 async fn a_subrequest_reaches_its_origin_and_its_answer_comes_back() {
@@ -169,12 +169,8 @@ async fn connections_to_an_origin_are_used_again() {
     let address = raw_origin(&tasks, move |mut socket| {
         counter.fetch_add(1, Ordering::SeqCst);
         async move {
-            let mut head = Vec::new();
-            while socket.read_buf(&mut head).await.unwrap_or(0) > 0 {
-                if head.ends_with(b"\r\n\r\n") {
-                    head.clear();
-                    socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
-                }
+            while read_until(&mut socket, END_OF_HEAD).await {
+                socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             }
         }
     })
@@ -196,11 +192,10 @@ async fn a_connection_that_the_origin_closed_is_not_used_again() {
     let address = raw_origin(&tasks, move |mut socket| {
         let closed = closed.clone();
         async move {
-            let mut bytes = vec![0; 4096];
-            socket.read(&mut bytes).await.unwrap();
+            assert!(read_until(&mut socket, "body").await);
             socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
             socket.shutdown().await.unwrap();
-            while socket.read(&mut bytes).await.unwrap_or(0) > 0 {}
+            while socket.read(&mut [0; 64]).await.unwrap_or(0) > 0 {}
             closed.send(()).await.unwrap();
         }
     })
@@ -209,7 +204,7 @@ async fn a_connection_that_the_origin_closed_is_not_used_again() {
     let mut connection = worker.open().await;
     for _ in 0..3 {
         connection.ready().await.unwrap();
-        let request = Request::post(format!("http://{ORIGIN}/")).body(Body::from("body")).unwrap();
+        let request = Request::post("http://origin.test/").body(Body::from("body")).unwrap();
         let answer = Answer::read(connection.send_request(request).await.unwrap()).await;
         assert_eq!((answer.head.status, answer.text.as_str()), (StatusCode::OK, "ok"));
         has_closed.recv().await.unwrap();

@@ -24,7 +24,10 @@ use hyper_util::rt::TokioIo;
 use model::{Caller, VersionId};
 use product::ConnectionDoor;
 use tasks::{Clock, Tasks};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::{TcpListener, TcpStream, UnixStream},
+};
 
 /// The name under which [`Worker::with_origin`] knows the origin. It resolves nowhere.
 pub(crate) const ORIGIN: &str = "origin.test";
@@ -166,6 +169,20 @@ where
     });
     address
 }
+
+/// Reads until what was read ends with `end`; says whether it came to that.
+pub(crate) async fn read_until(socket: &mut (impl AsyncRead + Unpin), end: &str) -> bool {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        if socket.read_buf(&mut read).await.unwrap_or(0) == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+/// Where a request's head ends.
+pub(crate) const END_OF_HEAD: &str = "\r\n\r\n";
 
 /// A body of `frames` frames of 16 KiB that counts how many were taken.
 pub(crate) fn counted_body(frames: usize) -> (Body, Arc<AtomicUsize>) {

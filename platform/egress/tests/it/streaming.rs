@@ -14,12 +14,14 @@ use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use tasks::Tasks;
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
     sync::{Notify, mpsc},
 };
 
-use crate::harness::{FRAME_BYTES, Worker, counted_body, origin, raw_origin, serve_http};
+use crate::harness::{
+    END_OF_HEAD, FRAME_BYTES, Worker, counted_body, origin, raw_origin, read_until, serve_http,
+};
 
 /// 20 MB in all.
 const FRAMES: usize = 1_280;
@@ -116,8 +118,8 @@ async fn a_worker_that_gives_up_is_passed_on_to_the_origin() {
         let address = raw_origin(&tasks, move |mut socket| {
             let (asked, closed) = (asked.clone(), closed.clone());
             async move {
-                socket.read(&mut [0; 4096]).await.unwrap();
-                tokio::io::AsyncWriteExt::write_all(&mut socket, answer.as_bytes()).await.unwrap();
+                assert!(read_until(&mut socket, END_OF_HEAD).await);
+                socket.write_all(answer.as_bytes()).await.unwrap();
                 asked.send(()).await.unwrap();
                 while socket.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
                 closed.send(()).await.unwrap();
@@ -126,12 +128,10 @@ async fn a_worker_that_gives_up_is_passed_on_to_the_origin() {
         .await;
         let worker = Worker::with_origin(address);
         let mut connection = worker.connection();
-        tokio::io::AsyncWriteExt::write_all(&mut connection, b"GET http://origin.test/ HTTP/1.1\r\n\r\n")
-            .await
-            .unwrap();
+        connection.write_all(b"GET http://origin.test/ HTTP/1.1\r\n\r\n").await.unwrap();
         was_asked.recv().await.unwrap();
         if !answer.is_empty() {
-            connection.read(&mut [0; 4096]).await.unwrap();
+            assert!(read_until(&mut connection, "begun").await);
         }
         drop(connection);
         was_closed.recv().await.unwrap();
