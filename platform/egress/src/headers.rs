@@ -1,0 +1,80 @@
+//! Which headers cross from a Worker to an origin and back. It never looks at what they say to each other.
+
+use hyper::{
+    HeaderMap,
+    header::{
+        CONNECTION, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+use crate::limits;
+
+/// Names the Worker that sent a subrequest (Cloudflare: Headers page of Workers).
+pub(crate) const CF_WORKER: HeaderName = HeaderName::from_static("cf-worker");
+
+/// How many more Workers may call each other in this chain (Cloudflare: Workers errors page, loop limit).
+const CF_EW_VIA: HeaderName = HeaderName::from_static("cf-ew-via");
+
+/// What begins so is said between workerd and us; `x-skerry-cf` (the subrequest's `cf` object) is one of them.
+const INTERNAL_PREFIX: &str = "x-skerry-";
+
+/// Headers that concern one connection alone (RFC 9110, section 7.6.1). hyper frames each message anew.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    UPGRADE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Leaves only what is meant for the other end. A WebSocket handshake keeps `Connection` and `Upgrade`.
+pub(crate) fn strip(headers: &mut HeaderMap, is_websocket: bool) {
+    for name in connection_options(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    // hyper answers `Expect: 100-continue` on our side, and sends the body without waiting on the other.
+    headers.remove(EXPECT);
+    let internal: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL_PREFIX)).cloned().collect();
+    for name in internal {
+        headers.remove(name);
+    }
+    if is_websocket {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// Whether the sender asks to change to the WebSocket protocol, the only one we change to.
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Takes one from the calls that this chain of Workers has left. `None` when none was left.
+pub(crate) fn count_down(headers: &mut HeaderMap) -> Option<()> {
+    let sent = headers.get(CF_EW_VIA).and_then(|value| value.to_str().ok()?.parse::<u8>().ok());
+    let left = sent.unwrap_or(limits::LOOP_MAX).min(limits::LOOP_MAX).checked_sub(1)?;
+    headers.insert(CF_EW_VIA, HeaderValue::from(u16::from(left)));
+    Some(())
+}
+
+/// The headers that `Connection` names. Those a message cannot be understood without stay, whatever it says.
+fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    let kept = ["host", "content-length"];
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| !kept.contains(&name.as_str()))
+        .collect()
+}
