@@ -44,7 +44,7 @@ pub async fn read_multipart(
     limits: MultipartLimits,
 ) -> Result<Vec<Part>, ApiError> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(content_type).map_err(|_| {
+    let boundary = multer::parse_boundary(content_type).map_err(|_unparsed| {
         ApiError::bad_request("expected a multipart/form-data body with a boundary in its Content-Type")
     })?;
     let sizes = SizeLimit::new().whole_stream(limits.total_bytes_max).per_field(limits.part_bytes_max);

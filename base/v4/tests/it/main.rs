@@ -39,10 +39,10 @@ fn router() -> Router {
 
 async fn call(method: &str, path: &str, content_type: &str, body: &[u8]) -> (StatusCode, Value) {
     let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type);
-    let request = request.body(Body::from(body.to_vec())).unwrap();
-    let response = router().oneshot(request).await.unwrap();
+    let request = request.body(Body::from(body.to_vec())).expect("a well-formed exchange");
+    let response = router().oneshot(request).await.expect("a well-formed exchange");
     let status = response.status();
-    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.expect("a well-formed exchange");
     (status, serde_json::from_slice(&bytes).expect("every answer is an envelope"))
 }
 
