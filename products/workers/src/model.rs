@@ -175,7 +175,6 @@ mod version_text {
     use model::VersionId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
     pub(super) fn serialize<S: Serializer>(id: &VersionId, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(id)
     }

@@ -66,7 +66,7 @@ pub(super) fn version_answer(script: &Script, version: &Version) -> Value {
                 "compatibility_date": manifest.compatibility.date,
                 "compatibility_flags": manifest.compatibility.flags,
                 "usage_model": "standard",
-                "limits": manifest.hints.get("limits").unwrap_or(&json!({})),
+                "limits": manifest.hints.get("limits").cloned().unwrap_or_else(|| json!({})),
             },
             "bindings": manifest.bindings,
         },
