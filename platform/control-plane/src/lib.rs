@@ -1,1 +1,12 @@
-//! control-plane
+//! The v4 door: authenticates, authorises, counts, mounts each product's routes, answers in the v4 envelope.
+
+mod authenticate;
+mod identity;
+mod router;
+mod scope;
+mod serve;
+mod tokens;
+
+pub use router::{ControlPlane, router};
+pub use serve::serve;
+pub use tokens::{Credentials, MIGRATIONS, TokenError, Tokens};

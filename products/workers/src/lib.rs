@@ -1,5 +1,16 @@
 //! Scripts, versions, deployments, routes, domains, secrets: the register of what should run where.
 
+mod binding;
+mod error;
+mod model;
+mod register;
+mod rest;
 mod routes;
+mod store;
+mod upload;
 
+pub use error::WorkersError;
+pub use model::SCRIPT_BYTES_MAX;
+pub use register::{Bindable, Register, Settings, open};
 pub use routes::{Route, RouteTable, Routes, Share};
+pub use store::MIGRATIONS;

@@ -1,10 +1,15 @@
 //! Which host is answered by which versions: a table that the register publishes whole after each change, and that the
 //! ingress reads without waiting.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use model::{ScriptName, VersionId};
+
+use crate::model::LABEL_BYTES_MAX;
 
 /// The published table; cheap to clone, every clone sees the newest table.
 #[derive(Debug, Clone, Default)]
@@ -49,5 +54,94 @@ impl Routes {
     /// Puts a new table in force. A request that begins after this call is answered by it.
     pub fn publish(&self, table: RouteTable) {
         self.0.store(Arc::new(table));
+    }
+}
+
+/// What the store says of one script when the table is made.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) script: ScriptName,
+    pub(crate) is_enabled: bool,
+    pub(crate) shares: Vec<Share>,
+    /// Newest first; empty unless previews are on.
+    pub(crate) previews: Vec<Preview>,
+}
+
+/// A version that answers at hosts of its own.
+#[derive(Debug)]
+pub(crate) struct Preview {
+    pub(crate) version: VersionId,
+    pub(crate) alias: Option<String>,
+}
+
+impl RouteTable {
+    /// Lays out the hosts below `base`. The exact name of a script wins over an alias, and an alias over a version's
+    /// prefix; of two versions with one alias the newer has it.
+    pub(crate) fn build(scripts: &[Published], base: &str) -> Self {
+        let mut hosts = HashMap::new();
+        for published in scripts.iter().filter(|published| published.is_enabled) {
+            let route = Route { script: published.script.clone(), versions: published.shares.clone() };
+            hosts.insert(format!("{}.{base}", published.script), Arc::new(route));
+        }
+        // A disabled script's name stays its own: no preview of another may answer there.
+        let names: HashSet<&str> = scripts.iter().map(|published| published.script.as_str()).collect();
+        let previews = || {
+            scripts
+                .iter()
+                .flat_map(|published| published.previews.iter().map(move |preview| (published, preview)))
+        };
+        let aliases = previews()
+            .filter_map(|(published, preview)| Some((published, preview.version, preview.alias.clone()?)));
+        let prefixes =
+            previews().map(|(published, preview)| (published, preview.version, preview.version.prefix()));
+        for (published, version, label) in aliases.chain(prefixes) {
+            let label = format!("{label}-{}", published.script);
+            if LABEL_BYTES_MAX < label.len() || names.contains(label.as_str()) {
+                continue;
+            }
+            hosts.entry(format!("{label}.{base}")).or_insert_with(|| {
+                let versions = vec![Share { version, percentage: 100.0 }];
+                Arc::new(Route { script: published.script.clone(), versions })
+            });
+        }
+        Self { hosts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::VersionId;
+
+    use super::{Preview, Published, RouteTable, Routes, Share};
+
+    fn published(script: &str, is_enabled: bool, previews: Vec<Preview>) -> Published {
+        let shares = vec![Share { version: VersionId::random(), percentage: 100.0 }];
+        Published { script: script.parse().expect("a valid name"), is_enabled, shares, previews }
+    }
+
+    #[test]
+    fn a_scripts_own_name_wins_over_every_preview() {
+        let newest = VersionId::random();
+        let older = VersionId::random();
+        let preview = |version, alias: &str| Preview { version, alias: Some(alias.to_owned()) };
+        let previews = vec![preview(newest, "next"), preview(older, "next"), preview(older, "taken")];
+        let scripts = [published("app", true, previews), published("taken-app", false, Vec::new())];
+        let routes = Routes::default();
+        routes.publish(RouteTable::build(&scripts, "localhost"));
+
+        assert_eq!(routes.find("APP.localhost").unwrap().versions, scripts[0].shares);
+        assert_eq!(routes.find("next-app.localhost").unwrap().versions[0].version, newest);
+        let host = format!("{}-app.localhost", older.prefix());
+        assert_eq!(routes.find(&host).unwrap().versions[0].version, older);
+        assert!(routes.find("taken-app.localhost").is_none());
+    }
+
+    #[test]
+    fn a_label_longer_than_dns_allows_is_no_host() {
+        let version = VersionId::random();
+        let script = "a".repeat(55);
+        let previews = vec![Preview { version, alias: None }];
+        let table = RouteTable::build(&[published(&script, true, previews)], "localhost");
+        assert_eq!(table.hosts.len(), 1);
     }
 }

@@ -1,0 +1,90 @@
+//! Lays out the API address: `/client/v4` with every product's routes behind authentication, and `/metrics`.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request},
+    http::{HeaderName, HeaderValue, header::CONTENT_TYPE},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::FutureExt;
+use model::AccountId;
+use v4::{ApiError, no_route, wrong_method};
+
+use crate::{
+    authenticate::{Gate, authenticate},
+    identity::{self, Identity},
+    tokens::Tokens,
+};
+
+/// Largest request body unless a product's route says otherwise.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Identifies a request in its answer; wrangler shows it beside an answer it cannot read.
+const RAY: HeaderName = HeaderName::from_static("cf-ray");
+
+/// What Prometheus asks for.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the API is made of.
+pub struct ControlPlane {
+    /// The one account.
+    pub account: AccountId,
+    /// Who may call.
+    pub tokens: Tokens,
+    /// The products' routes, with full paths below `/client/v4`.
+    pub products: Vec<Router>,
+    /// Writes the metrics in Prometheus' text form.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl std::fmt::Debug for ControlPlane {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ControlPlane").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// The whole API address as one service.
+pub fn router(control_plane: ControlPlane) -> Router {
+    let ControlPlane { account, tokens, products, metrics } = control_plane;
+    let gate = Gate { tokens: tokens.clone(), account: account.clone() };
+    let v4 = products
+        .into_iter()
+        .fold(identity::router(Identity { tokens, account }), Router::merge)
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_route)
+        .layer(from_fn_with_state(gate, authenticate))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    Router::new()
+        .nest("/client/v4", v4)
+        .route("/metrics", get(move || async move { ([(CONTENT_TYPE, METRICS_TYPE)], metrics()) }))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_route)
+        .layer(from_fn(observe))
+}
+
+/// Gives each request its ray, turns a panic into an answer, and writes one line.
+async fn observe(request: Request, next: Next) -> Response {
+    let ray = ray();
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let caught = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = caught.unwrap_or_else(|_| ApiError::internal("a handler panicked").into_response());
+    let route = path.as_ref().map_or("-", MatchedPath::as_str);
+    tracing::debug!(%method, route, status = response.status().as_u16(), ray, "Answered an API request");
+    if let Ok(value) = HeaderValue::from_str(&ray) {
+        response.headers_mut().insert(RAY, value);
+    }
+    response
+}
+
+/// 16 hex digits. They need not be secret, only different.
+fn ray() -> String {
+    let mut bytes = [0; 8];
+    // Without random bytes nothing else works either; a ray of zeros is the least of it.
+    let _ = getrandom::fill(&mut bytes);
+    hex::encode(bytes)
+}

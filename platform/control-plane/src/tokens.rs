@@ -1,0 +1,265 @@
+//! API tokens: made, listed, revoked, recognised. All are held in memory (there are few), so a request needs no query.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::{AccountId, TokenId};
+use product::House;
+use rusqlite::{Connection, params};
+use sha2::{Digest, Sha256};
+use store::{Database, Migration, StoreError, Vault, VaultError};
+use subtle::ConstantTimeEq;
+use tasks::Clock;
+
+use crate::scope::Policy;
+
+/// The control plane's tables in `meta.sqlite`.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    name: "2026-11-21-control-plane-init",
+    sql: include_str!("../migrations/2026-11-21-init.sql"),
+}];
+
+/// Most tokens at a time; each is compared with on every request.
+pub(crate) const TOKENS_MAX: usize = 200;
+
+/// Longest name of a token (Cloudflare: API, Create Token).
+pub(crate) const TOKEN_NAME_BYTES_MAX: usize = 120;
+
+/// The characters of a token's text, as of Cloudflare's; 64, so that each carries six random bits.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The length of a token's text: 240 random bits.
+const TOKEN_BYTES: usize = 40;
+
+/// What `credentials.json` holds.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Credentials {
+    /// The one account.
+    pub account_id: AccountId,
+    /// The first token.
+    pub token_id: TokenId,
+    /// Its text; this is the only time it can be read.
+    pub token: String,
+}
+
+/// What can go wrong with tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// No such token.
+    #[error("token {0} does not exist")]
+    Missing(String),
+    /// What was asked for cannot be a token.
+    #[error("{0}")]
+    Invalid(String),
+    /// A row does not say what we once wrote.
+    #[error("the list of tokens holds an unreadable {0}")]
+    Damaged(&'static str),
+    /// The system gives no random bytes.
+    #[error("no random bytes: {0}")]
+    Random(String),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A token's hash does not open.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl From<rusqlite::Error> for TokenError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(StoreError::Sqlite(error.to_string()))
+    }
+}
+
+/// The tokens of this installation; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    meta: Database,
+    vault: Vault,
+    clock: Clock,
+    account: AccountId,
+    active: Arc<RwLock<Vec<Arc<Token>>>>,
+}
+
+/// A token, apart from its text.
+#[derive(Debug)]
+pub(crate) struct Token {
+    pub(crate) id: TokenId,
+    pub(crate) name: String,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) issued_ms: u64,
+    pub(crate) not_before_ms: Option<u64>,
+    pub(crate) expires_ms: Option<u64>,
+    sha256: [u8; 32],
+}
+
+/// What someone asks of a new token.
+#[derive(Debug)]
+pub(crate) struct NewToken {
+    pub(crate) name: String,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) not_before_ms: Option<u64>,
+    pub(crate) expires_ms: Option<u64>,
+}
+
+impl Token {
+    /// `active`, or why it is not.
+    pub(crate) fn status(&self, now_ms: u64) -> &'static str {
+        let is_early = self.not_before_ms.is_some_and(|not_before_ms| now_ms < not_before_ms);
+        let is_expired = self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms);
+        match (is_early, is_expired) {
+            (_, true) => "expired",
+            (true, false) => "disabled",
+            (false, false) => "active",
+        }
+    }
+}
+
+impl Tokens {
+    /// Reads all tokens.
+    pub async fn open(house: &House) -> Result<Self, TokenError> {
+        let (meta, vault) = (house.meta.clone(), house.vault.clone());
+        let opener = vault.clone();
+        let active = meta.read(move |db| all(db, &opener)).await?;
+        let active = Arc::new(RwLock::new(active));
+        Ok(Self { meta, vault, clock: house.clock.clone(), account: house.account.clone(), active })
+    }
+
+    /// Makes the first token if there is none. The caller keeps what it returns: the text cannot be read again.
+    pub async fn ensure_first(&self) -> Result<Option<Credentials>, TokenError> {
+        if !self.list().is_empty() {
+            return Ok(None);
+        }
+        let new = NewToken {
+            name: "first token".to_owned(),
+            policies: vec![Policy::everything(&self.account)],
+            not_before_ms: None,
+            expires_ms: None,
+        };
+        let (token, text) = self.create(new).await?;
+        let account_id = self.account.clone();
+        Ok(Some(Credentials { account_id, token_id: token.id.clone(), token: text }))
+    }
+
+    /// The token whose text this is, if it may be used now.
+    pub(crate) fn recognise(&self, text: &str) -> Option<Arc<Token>> {
+        let sha256 = digest(text);
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        // All are compared, in constant time each, so that timing tells nothing of how much of a guess was right.
+        let mut found = None;
+        for token in active.iter() {
+            if bool::from(token.sha256.ct_eq(&sha256)) {
+                found = Some(Arc::clone(token));
+            }
+        }
+        drop(active);
+        found.filter(|token| token.status(self.clock.unix_ms()) == "active")
+    }
+
+    /// Makes a token; the text is returned here and nowhere else.
+    pub(crate) async fn create(&self, new: NewToken) -> Result<(Arc<Token>, String), TokenError> {
+        let text = random_text()?;
+        let token = Arc::new(Token {
+            id: TokenId::random(),
+            name: new.name,
+            policies: new.policies,
+            issued_ms: self.clock.unix_ms(),
+            not_before_ms: new.not_before_ms,
+            expires_ms: new.expires_ms,
+            sha256: digest(&text),
+        });
+        let sealed = self.vault.seal(&purpose(&token.id), &token.sha256);
+        let row = Arc::clone(&token);
+        self.meta.write(move |db| insert(db, &row, &sealed)).await?;
+        self.active.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&token));
+        Ok((token, text))
+    }
+
+    /// Ends a token at once.
+    pub(crate) async fn revoke(&self, id: &TokenId) -> Result<(), TokenError> {
+        let row = id.clone();
+        self.meta
+            .write(move |db| {
+                let deleted = db.execute("DELETE FROM control_plane_tokens WHERE id = ?1", [row.as_str()])?;
+                if deleted == 0 { Err(TokenError::Missing(row.to_string())) } else { Ok(()) }
+            })
+            .await?;
+        self.active.write().unwrap_or_else(PoisonError::into_inner).retain(|token| token.id != *id);
+        Ok(())
+    }
+
+    /// All tokens, oldest first.
+    pub(crate) fn list(&self) -> Vec<Arc<Token>> {
+        self.active.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One token.
+    pub(crate) fn get(&self, id: &TokenId) -> Option<Arc<Token>> {
+        self.list().into_iter().find(|token| token.id == *id)
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.unix_ms()
+    }
+}
+
+fn insert(db: &Connection, token: &Token, sealed: &[u8]) -> Result<(), TokenError> {
+    let count: usize = db.query_row("SELECT count(*) FROM control_plane_tokens", [], |row| row.get(0))?;
+    if TOKENS_MAX <= count {
+        return Err(TokenError::Invalid(format!("there are already {TOKENS_MAX} tokens; revoke one first")));
+    }
+    let policies = serde_json::to_string(&token.policies).map_err(|_cause| TokenError::Damaged("policy"))?;
+    db.execute(
+        "INSERT INTO control_plane_tokens (id, name, sealed_sha256, policies, issued_ms, not_before_ms, expires_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            token.id.as_str(),
+            token.name,
+            sealed,
+            policies,
+            token.issued_ms,
+            token.not_before_ms,
+            token.expires_ms
+        ],
+    )?;
+    Ok(())
+}
+
+fn all(db: &Connection, vault: &Vault) -> Result<Vec<Arc<Token>>, TokenError> {
+    let mut statement = db.prepare(
+        "SELECT id, name, sealed_sha256, policies, issued_ms, not_before_ms, expires_ms \
+         FROM control_plane_tokens ORDER BY issued_ms, id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut tokens = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let id: TokenId = id.parse().map_err(|_cause| TokenError::Damaged("token id"))?;
+        let sealed: Vec<u8> = row.get(2)?;
+        let sha256 = vault.open_sealed(&purpose(&id), &sealed)?;
+        let policies: String = row.get(3)?;
+        tokens.push(Arc::new(Token {
+            sha256: sha256.try_into().map_err(|_cause| TokenError::Damaged("token hash"))?,
+            policies: serde_json::from_str(&policies).map_err(|_cause| TokenError::Damaged("policy"))?,
+            id,
+            name: row.get(1)?,
+            issued_ms: row.get(4)?,
+            not_before_ms: row.get(5)?,
+            expires_ms: row.get(6)?,
+        }));
+    }
+    Ok(tokens)
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+fn random_text() -> Result<String, TokenError> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| TokenError::Random(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect())
+}
+
+fn purpose(id: &TokenId) -> String {
+    format!("token/{id}")
+}

@@ -1,0 +1,136 @@
+//! Bindings as the API writes them, to and from what a version holds. The same form, without secret text, is what is
+//! kept with a version and shown to clients.
+
+use model::{Binding, BindingKind, Secret};
+use serde_json::{Value, json};
+
+use crate::error::WorkersError;
+
+/// A binding as an upload declares it.
+#[derive(Debug, Clone)]
+pub(crate) enum Declared {
+    /// Given whole.
+    Bound(Binding),
+    /// Taken over from the previous version.
+    Inherited {
+        /// The name it has from now on.
+        name: String,
+        /// The name it had.
+        from: String,
+    },
+}
+
+impl Declared {
+    /// The variable's name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Bound(binding) => &binding.name,
+            Self::Inherited { name, .. } => name,
+        }
+    }
+}
+
+/// Reads the binding at `position` of an upload.
+pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersError> {
+    let name = text(raw, "name").filter(|name| !name.is_empty());
+    let Some(name) = name.map(str::to_owned) else {
+        return Err(WorkersError::BindingNameless(position));
+    };
+    let Some(kind) = text(raw, "type") else {
+        return Err(WorkersError::Rejected(format!("binding {name} has no type")));
+    };
+    let lacks = |field: &str| {
+        WorkersError::Rejected(format!("binding {name} of type {kind} must have a valid `{field}` specified"))
+    };
+    let needed = |field: &str| text(raw, field).map(str::to_owned).ok_or_else(|| lacks(field));
+    let kind = match kind {
+        "plain_text" => BindingKind::PlainText(needed("text")?),
+        "json" => BindingKind::Json(raw.get("json").ok_or_else(|| lacks("json"))?.clone()),
+        "secret_text" => match text(raw, "text") {
+            Some(secret) => BindingKind::SecretText(Secret::new(secret.to_owned())),
+            // Lists never carry the text, so a client that sends a list back means "keep".
+            None => return Ok(Declared::Inherited { from: name.clone(), name }),
+        },
+        "inherit" => {
+            let from = text(raw, "old_name").unwrap_or(&name).to_owned();
+            return Ok(Declared::Inherited { name, from });
+        }
+        "kv_namespace" => {
+            let id = needed("namespace_id")?;
+            // An id that is none of ours in form is none of ours in fact.
+            BindingKind::KvNamespace(id.parse().map_err(|_cause| WorkersError::NamespaceMissing(id))?)
+        }
+        "version_metadata" => BindingKind::VersionMetadata,
+        "wasm_module" => BindingKind::WasmModule(needed("part")?),
+        "text_blob" => BindingKind::TextBlob(needed("part")?),
+        "data_blob" => BindingKind::DataBlob(needed("part")?),
+        other => {
+            let message =
+                format!("binding {name} of type {other} is not supported by this version of Skerry yet");
+            return Err(WorkersError::Rejected(message));
+        }
+    };
+    Ok(Declared::Bound(Binding { name, kind }))
+}
+
+/// The API's form of a binding, without secret text.
+pub(crate) fn describe(binding: &Binding) -> Value {
+    let name = &binding.name;
+    match &binding.kind {
+        BindingKind::PlainText(text) => json!({"name": name, "type": "plain_text", "text": text}),
+        BindingKind::Json(value) => json!({"name": name, "type": "json", "json": value}),
+        BindingKind::SecretText(_) => json!({"name": name, "type": "secret_text"}),
+        BindingKind::KvNamespace(id) => json!({"name": name, "type": "kv_namespace", "namespace_id": id}),
+        BindingKind::VersionMetadata => json!({"name": name, "type": "version_metadata"}),
+        BindingKind::WasmModule(part) => json!({"name": name, "type": "wasm_module", "part": part}),
+        BindingKind::TextBlob(part) => json!({"name": name, "type": "text_blob", "part": part}),
+        BindingKind::DataBlob(part) => json!({"name": name, "type": "data_blob", "part": part}),
+    }
+}
+
+/// Reads back what [`describe`] wrote; `secret` finds the text of a secret by its name.
+pub(crate) fn restore(
+    described: &Value,
+    secret: impl FnOnce(&str) -> Option<Secret>,
+) -> Result<Binding, WorkersError> {
+    match parse(0, described) {
+        Ok(Declared::Bound(binding)) => Ok(binding),
+        Ok(Declared::Inherited { name, .. }) => {
+            let text = secret(&name).ok_or(WorkersError::Damaged("secret"))?;
+            Ok(Binding { name, kind: BindingKind::SecretText(text) })
+        }
+        Err(_) => Err(WorkersError::Damaged("binding")),
+    }
+}
+
+/// The part of the upload that a binding names, if it is of a kind that names one.
+pub(crate) fn part_of(kind: &BindingKind) -> Option<&str> {
+    match kind {
+        BindingKind::WasmModule(part) | BindingKind::TextBlob(part) | BindingKind::DataBlob(part) => {
+            Some(part)
+        }
+        BindingKind::PlainText(_)
+        | BindingKind::Json(_)
+        | BindingKind::SecretText(_)
+        | BindingKind::KvNamespace(_)
+        | BindingKind::VersionMetadata => None,
+    }
+}
+
+/// The type's name in the API, as `keep_bindings` lists it.
+pub(crate) fn type_name(kind: &BindingKind) -> &'static str {
+    match kind {
+        BindingKind::PlainText(_) => "plain_text",
+        BindingKind::Json(_) => "json",
+        BindingKind::SecretText(_) => "secret_text",
+        BindingKind::KvNamespace(_) => "kv_namespace",
+        BindingKind::VersionMetadata => "version_metadata",
+        BindingKind::WasmModule(_) => "wasm_module",
+        BindingKind::TextBlob(_) => "text_blob",
+        BindingKind::DataBlob(_) => "data_blob",
+    }
+}
+
+fn text<'a>(raw: &'a Value, field: &str) -> Option<&'a str> {
+    raw.get(field).and_then(Value::as_str)
+}

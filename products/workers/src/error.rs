@@ -1,0 +1,143 @@
+//! What can go wrong in the register, and how the REST door says it. Codes and most sentences are Cloudflare's
+//! (docs: Workers, Observability, Errors on Worker upload; the rest observed).
+
+use axum::http::StatusCode;
+use model::{NameError, VersionId};
+use product::TrialError;
+use store::{StoreError, VaultError};
+use v4::{ApiError, code};
+
+use crate::model::{BINDINGS_MAX, MODULES_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX};
+
+/// The code of an answer about something that Cloudflare has and this server has not, yet.
+pub(crate) const CODE_UNSUPPORTED: u32 = 10_501;
+
+/// Why the register refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkersError {
+    /// No Worker of this name.
+    #[error("This Worker does not exist on your account.")]
+    ScriptMissing,
+    /// No Worker of this name, asked for as a service.
+    #[error("workers.api.error.service_not_found: this Worker does not exist on your account")]
+    ServiceMissing,
+    /// No such version of this Worker.
+    #[error("version {0} does not exist for this Worker")]
+    VersionMissing(VersionId),
+    /// The text in the path is no version id.
+    #[error("`{0}` is not a version id")]
+    VersionInvalid(String),
+    /// The Worker's name breaks the rules.
+    #[error(transparent)]
+    NameInvalid(#[from] NameError),
+    /// There is no room for another Worker.
+    #[error("this installation already has {0} Workers")]
+    TooManyScripts(usize),
+    /// The upload is not what an upload looks like.
+    #[error("could not parse the upload: {0}")]
+    UploadInvalid(String),
+    /// The modules are too large.
+    #[error("Your Worker exceeded the size limit of {} MiB: after compression it has more", .0 / (1024 * 1024))]
+    ScriptTooLarge(u64),
+    /// The version cannot run, or says something that cannot be.
+    #[error("{0}")]
+    Rejected(String),
+    /// More modules than a version may have.
+    #[error("the upload has more than {MODULES_MAX} modules")]
+    TooManyModules,
+    /// More bindings than a version may have.
+    #[error("the upload has more than {BINDINGS_MAX} bindings")]
+    TooManyBindings,
+    /// A binding without a name.
+    #[error("binding {0} of the upload has no name")]
+    BindingNameless(usize),
+    /// Two bindings of one name.
+    #[error("Binding name '{0}' already in use. Please use a different name and try again.")]
+    BindingTaken(String),
+    /// A variable or secret is too large.
+    #[error("variable '{0}' exceeds the size limit of {VARIABLE_BYTES_MAX} bytes")]
+    VariableTooLarge(String),
+    /// Too many variables and secrets.
+    #[error("the upload has more than {VARIABLES_MAX} environment variables and secrets")]
+    TooManyVariables,
+    /// A binding to a KV namespace that is not there.
+    #[error("KV namespace '{0}' not found.")]
+    NamespaceMissing(String),
+    /// A binding to inherit that the previous version does not have.
+    // wrangler recognises a missing secret by the first words.
+    #[error("inherit binding '{0}' is invalid: the previous version has no binding of this name")]
+    InheritMissing(String),
+    /// A deployment that cannot be.
+    #[error("{0}")]
+    DeploymentInvalid(String),
+    /// Something of Cloudflare's that is not here yet.
+    #[error("{0} is not supported by this version of Skerry yet")]
+    Unsupported(String),
+    /// The runtime cannot try the version just now.
+    #[error("the Worker could not be tried: {0}")]
+    Unavailable(String),
+    /// The server is stopping, or the change's task failed; the log says which.
+    #[error("the change was interrupted; ask again what its state is")]
+    Interrupted,
+    /// A module's file is missing or was changed.
+    #[error("module file {sha256} is damaged: {cause}")]
+    ModuleDamaged {
+        /// The file's name.
+        sha256: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A row does not say what we once wrote.
+    #[error("the register holds an unreadable {0}")]
+    Damaged(&'static str),
+    /// Below the register's own rules.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A secret does not open.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl From<rusqlite::Error> for WorkersError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(StoreError::Sqlite(error.to_string()))
+    }
+}
+
+impl From<TrialError> for WorkersError {
+    fn from(error: TrialError) -> Self {
+        match error {
+            TrialError::Rejected(text) => Self::Rejected(text),
+            TrialError::Unavailable(text) => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<WorkersError> for ApiError {
+    fn from(error: WorkersError) -> Self {
+        use WorkersError as E;
+        let (status, code) = match &error {
+            E::ScriptMissing => (StatusCode::NOT_FOUND, 10_007),
+            E::ServiceMissing => (StatusCode::NOT_FOUND, 10_090),
+            E::VersionMissing(_) | E::VersionInvalid(_) => (StatusCode::NOT_FOUND, 10_222),
+            E::NameInvalid(_) => (StatusCode::BAD_REQUEST, 10_016),
+            E::TooManyScripts(_) => (StatusCode::FORBIDDEN, 10_037),
+            E::UploadInvalid(_) => (StatusCode::BAD_REQUEST, 10_026),
+            E::ScriptTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 10_027),
+            E::Rejected(_) | E::TooManyModules | E::TooManyBindings => (StatusCode::BAD_REQUEST, 10_021),
+            E::BindingNameless(_) => (StatusCode::BAD_REQUEST, 10_052),
+            E::BindingTaken(_) => (StatusCode::BAD_REQUEST, 10_053),
+            E::VariableTooLarge(_) => (StatusCode::BAD_REQUEST, 10_054),
+            E::TooManyVariables => (StatusCode::BAD_REQUEST, 10_055),
+            E::NamespaceMissing(_) => (StatusCode::BAD_REQUEST, 10_041),
+            E::InheritMissing(_) => (StatusCode::BAD_REQUEST, 10_057),
+            E::DeploymentInvalid(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
+            E::Unsupported(_) => (StatusCode::BAD_REQUEST, CODE_UNSUPPORTED),
+            E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),
+            E::Interrupted | E::ModuleDamaged { .. } | E::Damaged(_) | E::Store(_) | E::Vault(_) => {
+                return Self::internal(&error);
+            }
+        };
+        Self::new(status, code, error.to_string())
+    }
+}

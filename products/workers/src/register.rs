@@ -1,0 +1,453 @@
+//! What the register does: takes uploads, deploys, deletes, and publishes who answers which host. A change is tried
+//! first, then committed in one transaction, then published; until the commit everything stays as it was.
+
+use std::{
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use ::model::{
+    Binding, BindingKind, DeploymentId, NamespaceId, ScriptName, VersionId, VersionMetadata, WorkerVersion,
+};
+use ::store::StoreError;
+use futures_util::future::BoxFuture;
+use product::{House, Product, Runtime, VersionSource};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use tasks::{Clock, Tasks};
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+use v4::Part;
+
+use crate::{
+    binding::{self, Declared},
+    error::WorkersError,
+    model::{
+        DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, Version, rfc3339,
+    },
+    rest,
+    routes::{RouteTable, Routes},
+    store::{NewVersion, Store},
+    upload::{self, Upload, UploadLimits},
+};
+
+/// How far the percentages of a deployment may be from 100 in sum: they are written with two decimals.
+const PERCENTAGE_SLACK: f64 = 0.01;
+
+/// Locks that changes of one script wait on. Scripts whose names fall on the same lock wait for each other, harmlessly.
+const LOCKS: usize = 64;
+
+/// What the server decides for the register.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Workers answer at `<script>.<base_domain>`.
+    pub base_domain: String,
+    /// Largest script after gzip.
+    pub script_bytes_max: u64,
+}
+
+/// Knows whether what a binding names exists. The server implements it over the other products.
+pub trait Bindable: Send + Sync {
+    /// Whether this KV namespace exists.
+    fn kv_namespace_exists<'a>(&'a self, id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>>;
+}
+
+/// The register; the engine reads versions from it.
+pub struct Register {
+    store: Store,
+    settings: Settings,
+    checks: Arc<dyn Bindable>,
+    routes: Routes,
+    clock: Clock,
+    tasks: Tasks,
+    // Given after opening, since the runtime needs the register as its source of versions.
+    runtime: OnceLock<Arc<dyn Runtime>>,
+    script_locks: [Mutex<()>; LOCKS],
+    publishing: Mutex<()>,
+}
+
+impl std::fmt::Debug for Register {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Register").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Opens the register, publishes the routes of what is deployed, and hands over its REST door. Uploads are answered
+/// with 503 until [`Register::attach`] has given it a runtime.
+pub async fn open(
+    house: &House,
+    settings: Settings,
+    checks: Arc<dyn Bindable>,
+) -> Result<(Product, Routes, Arc<Register>), WorkersError> {
+    let folder = house.data.join("workers");
+    let register = Arc::new(Register::open(house, &folder, settings, checks).await?);
+    register.publish().await?;
+    let product = Product { name: "workers", rest: rest::router(Arc::clone(&register)), binding: None };
+    Ok((product, register.routes.clone(), register))
+}
+
+/// Whether an upload also becomes the active deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Create the script if need be, and answer requests with this version.
+    Deploy,
+    /// Only keep the version of an existing script.
+    Keep,
+}
+
+impl Register {
+    async fn open(
+        house: &House,
+        folder: &Path,
+        settings: Settings,
+        checks: Arc<dyn Bindable>,
+    ) -> Result<Self, WorkersError> {
+        Ok(Self {
+            store: Store::open(house.meta.clone(), house.vault.clone(), folder).await?,
+            settings,
+            checks,
+            routes: Routes::default(),
+            clock: house.clock.clone(),
+            tasks: house.tasks.clone(),
+            runtime: OnceLock::new(),
+            script_locks: std::array::from_fn(|_| Mutex::new(())),
+            publishing: Mutex::new(()),
+        })
+    }
+
+    /// Gives the register its runtime; only the first call counts.
+    pub fn attach(&self, runtime: Arc<dyn Runtime>) {
+        drop(self.runtime.set(runtime));
+    }
+
+    /// The host at which a script answers while its subdomain is enabled.
+    #[must_use]
+    pub fn host(&self, script: &ScriptName) -> String {
+        format!("{script}.{}", self.settings.base_domain)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// For reading; changes go through the register's own functions.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The script, or the error that says there is none.
+    pub(crate) async fn script(&self, name: &ScriptName) -> Result<Script, WorkersError> {
+        self.store.script(name).await?.ok_or(WorkersError::ScriptMissing)
+    }
+
+    /// Takes an upload: checks it, tries it, and keeps it as a version; deploys it if `intent` says so.
+    pub(crate) async fn upload(
+        self: &Arc<Self>,
+        name: ScriptName,
+        parts: Vec<Part>,
+        origin: Origin,
+        intent: Intent,
+    ) -> Result<(Script, Version), WorkersError> {
+        let limits = UploadLimits {
+            script_bytes_max: self.settings.script_bytes_max,
+            today: OffsetDateTime::from(self.clock.now()).date(),
+        };
+        let upload = tokio::task::spawn_blocking(move || upload::parse(parts, limits))
+            .await
+            .map_err(|_cause| WorkersError::Interrupted)??;
+        self.to_the_end(move |register| async move {
+            let _lock = register.lock(&name).await;
+            register.take(&name, upload, origin, intent).await
+        })
+        .await
+    }
+
+    /// Makes the given versions answer, each its share of the requests.
+    pub(crate) async fn deploy(
+        self: &Arc<Self>,
+        name: ScriptName,
+        portions: Vec<Portion>,
+        annotations: Map<String, Value>,
+        origin: Origin,
+    ) -> Result<Deployment, WorkersError> {
+        check_portions(&portions)?;
+        let annotations = upload::annotations_of(annotations)?;
+        let mut deployment = self.new_deployment(portions, origin, "deployment");
+        deployment.annotations.extend(annotations);
+        self.to_the_end(move |register| async move {
+            let _lock = register.lock(&name).await;
+            register.script(&name).await?;
+            let before = register.active(&name).await?;
+            let deployment = register.store.deploy(&name, deployment).await?;
+            register.publish().await?;
+            register.retire_unless_active(before, &deployment);
+            tracing::info!(script.name = %name, deployment.id = %deployment.id, "Deployed Worker `{name}`");
+            Ok(deployment)
+        })
+        .await
+    }
+
+    /// Removes a script with all its versions; its hosts answer no more.
+    pub(crate) async fn delete(self: &Arc<Self>, name: ScriptName) -> Result<(), WorkersError> {
+        self.to_the_end(move |register| async move {
+            let _lock = register.lock(&name).await;
+            let versions = register.store.delete(&name).await?.ok_or(WorkersError::ScriptMissing)?;
+            register.publish().await?;
+            register.retire(versions);
+            tracing::info!(script.name = %name, "Deleted Worker `{name}`");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Switches a script's hosts on or off.
+    pub(crate) async fn set_subdomain(
+        self: &Arc<Self>,
+        name: ScriptName,
+        subdomain: Subdomain,
+    ) -> Result<Subdomain, WorkersError> {
+        self.to_the_end(move |register| async move {
+            register.store.set_subdomain(&name, subdomain, register.clock.unix_ms()).await?;
+            register.publish().await?;
+            Ok(subdomain)
+        })
+        .await
+    }
+
+    /// Merges into the script's settings.
+    pub(crate) async fn patch_settings(
+        &self,
+        name: &ScriptName,
+        patch: Map<String, Value>,
+    ) -> Result<Script, WorkersError> {
+        self.store.patch_settings(name, patch, self.clock.unix_ms()).await
+    }
+
+    async fn take(
+        &self,
+        name: &ScriptName,
+        upload: Upload,
+        origin: Origin,
+        intent: Intent,
+    ) -> Result<(Script, Version), WorkersError> {
+        let existing = self.store.script(name).await?;
+        if existing.is_none() && intent == Intent::Keep {
+            return Err(WorkersError::ScriptMissing);
+        }
+        self.check_alias(name, &upload).await?;
+        let bindings = self.resolve(name, upload.bindings, &upload.kept_types).await?;
+        let created_ms = self.clock.unix_ms();
+        let mut annotations = upload.annotations;
+        annotations.insert("workers/triggered_by".to_owned(), "upload".to_owned());
+        let manifest = Manifest {
+            entry: upload.entry,
+            compatibility: upload.compatibility,
+            bindings: bindings.iter().map(binding::describe).collect(),
+            annotations,
+            hints: upload.hints,
+        };
+        let worker = WorkerVersion {
+            script: name.clone(),
+            id: self.store.draw_version_id(name).await?,
+            metadata: VersionMetadata { tag: manifest.tag().to_owned(), timestamp: rfc3339(created_ms) },
+            compatibility: manifest.compatibility.clone(),
+            bindings,
+            entry: manifest.entry.clone(),
+            modules: upload.modules,
+        };
+        let id = worker.id;
+        let startup_ms = self.runtime()?.trial(&worker).await?.startup_ms;
+        let etag = etag_of(&worker);
+        let version =
+            Version { id, number: 0, created_ms, origin: origin.clone(), etag, startup_ms, manifest };
+        let deployment = (intent == Intent::Deploy).then(|| {
+            let portion = Portion { version_id: id, percentage: 100.0 };
+            let mut deployment = self.new_deployment(vec![portion], origin, "upload");
+            let message = version.manifest.annotations.get_key_value("workers/message");
+            deployment.annotations.extend(message.map(|(name, text)| (name.clone(), text.clone())));
+            deployment
+        });
+        self.settle(NewVersion { worker, version, settings: upload.settings, deployment }).await
+    }
+
+    /// Commits, publishes and retires what no longer answers.
+    async fn settle(&self, new: NewVersion) -> Result<(Script, Version), WorkersError> {
+        let name = new.worker.script.clone();
+        let id = new.worker.id;
+        let deployment = new.deployment.clone();
+        let before = self.active(&name).await?;
+        let committed = self.store.commit(new).await;
+        if committed.is_err() {
+            // The trial's process runs a version that does not exist.
+            self.retire(vec![id]);
+        }
+        let (script, version) = committed?;
+        self.publish().await?;
+        if let Some(deployment) = &deployment {
+            self.retire_unless_active(before, deployment);
+        }
+        let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
+        let host = self.host(&name);
+        tracing::info!(script.name = %name, version.id = %id, host, "{verb} Worker `{name}`");
+        Ok((script, version))
+    }
+
+    /// Turns declared bindings into bindings: takes over what is inherited or kept, and checks what each names.
+    async fn resolve(
+        &self,
+        name: &ScriptName,
+        declared: Vec<Declared>,
+        kept_types: &std::collections::HashSet<String>,
+    ) -> Result<Vec<Binding>, WorkersError> {
+        let mut previous = match self.store.latest_version(name).await? {
+            Some(version) => self.store.bindings(name, &version).await?,
+            None => Vec::new(),
+        };
+        let mut bindings: Vec<Binding> = Vec::with_capacity(declared.len());
+        for declared in declared {
+            bindings.push(match declared {
+                Declared::Bound(binding) => binding,
+                Declared::Inherited { name, from } => {
+                    let found = previous.iter().find(|binding| binding.name == from);
+                    let kind = found.ok_or_else(|| WorkersError::InheritMissing(name.clone()))?.kind.clone();
+                    Binding { name, kind }
+                }
+            });
+        }
+        // A secret stays until it is overwritten or deleted: an older wrangler does not list it among what to keep.
+        let is_kept = |kind: &BindingKind| {
+            matches!(kind, BindingKind::SecretText(_)) || kept_types.contains(binding::type_name(kind))
+        };
+        previous.retain(|old| is_kept(&old.kind) && bindings.iter().all(|new| new.name != old.name));
+        bindings.append(&mut previous);
+        upload::check_variables(bindings.iter().map(|binding| (binding.name.as_str(), &binding.kind)))?;
+        for binding in &bindings {
+            if let BindingKind::KvNamespace(id) = &binding.kind
+                && !self.checks.kv_namespace_exists(id).await?
+            {
+                return Err(WorkersError::NamespaceMissing(id.to_string()));
+            }
+        }
+        Ok(bindings)
+    }
+
+    async fn check_alias(&self, name: &ScriptName, upload: &Upload) -> Result<(), WorkersError> {
+        let Some(alias) = upload.annotations.get("workers/alias") else {
+            return Ok(());
+        };
+        let host = format!("{alias}-{name}");
+        let Ok(other) = host.parse::<ScriptName>() else {
+            return Err(WorkersError::Rejected(format!(
+                "preview alias '{alias}' makes a host name that is too long"
+            )));
+        };
+        if self.store.script(&other).await?.is_some() {
+            let message = format!("preview alias '{alias}' would answer at the host of the Worker '{host}'");
+            return Err(WorkersError::Rejected(message));
+        }
+        Ok(())
+    }
+
+    fn new_deployment(&self, versions: Vec<Portion>, origin: Origin, trigger: &str) -> Deployment {
+        let annotations = [("workers/triggered_by".to_owned(), trigger.to_owned())].into();
+        let created_ms = self.clock.unix_ms();
+        Deployment { id: DeploymentId::random(), created_ms, origin, versions, annotations }
+    }
+
+    async fn active(&self, name: &ScriptName) -> Result<Vec<VersionId>, WorkersError> {
+        let active = self.store.deployments(name).await?.into_iter().next();
+        let portions = active.map(|deployment| deployment.versions).unwrap_or_default();
+        Ok(portions.into_iter().map(|portion| portion.version_id).collect())
+    }
+
+    fn retire_unless_active(&self, mut versions: Vec<VersionId>, deployment: &Deployment) {
+        versions.retain(|id| deployment.versions.iter().all(|portion| portion.version_id != *id));
+        self.retire(versions);
+    }
+
+    fn retire(&self, versions: Vec<VersionId>) {
+        if let Some(runtime) = self.runtime.get().filter(|_| !versions.is_empty()) {
+            runtime.retire(versions);
+        }
+    }
+
+    fn runtime(&self) -> Result<&Arc<dyn Runtime>, WorkersError> {
+        self.runtime.get().ok_or_else(|| WorkersError::Unavailable("the server is still starting".to_owned()))
+    }
+
+    /// Puts the hosts of what is deployed now in force.
+    async fn publish(&self) -> Result<(), WorkersError> {
+        // Held from the read to the publication, so that no older reading can replace a newer one.
+        let _publishing = self.publishing.lock().await;
+        let scripts = self.store.published().await?;
+        self.routes.publish(RouteTable::build(&scripts, &self.settings.base_domain));
+        Ok(())
+    }
+
+    async fn lock(&self, name: &ScriptName) -> tokio::sync::MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let bucket = hasher.finish() % LOCKS as u64;
+        self.script_locks[usize::try_from(bucket).expect("a bucket is less than LOCKS")].lock().await
+    }
+
+    /// Runs a change to its end even if its caller hangs up, so that what is committed is also published.
+    async fn to_the_end<T, F>(
+        self: &Arc<Self>,
+        change: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, WorkersError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, WorkersError>> + Send + 'static,
+    {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let change = change(Arc::clone(self));
+        self.tasks.spawn_draining("workers-change", async move {
+            drop(sender.send(change.await));
+        });
+        receiver.await.map_err(|_cause| WorkersError::Interrupted)?
+    }
+}
+
+impl VersionSource for Register {
+    fn load(&self, version: VersionId) -> BoxFuture<'_, Result<Option<WorkerVersion>, StoreError>> {
+        Box::pin(async move {
+            self.store.load(version).await.map_err(|error| match error {
+                WorkersError::Store(error) => error,
+                other => StoreError::Sqlite(other.to_string()),
+            })
+        })
+    }
+}
+
+fn check_portions(portions: &[Portion]) -> Result<(), WorkersError> {
+    let invalid = |message: String| Err(WorkersError::DeploymentInvalid(message));
+    if portions.is_empty() || DEPLOYMENT_VERSIONS_MAX < portions.len() {
+        return invalid(format!("a deployment has 1 to {DEPLOYMENT_VERSIONS_MAX} versions"));
+    }
+    for (position, portion) in portions.iter().enumerate() {
+        if !(0.0..=100.0).contains(&portion.percentage) {
+            return invalid(format!("version {} has a percentage outside 0 to 100", portion.version_id));
+        }
+        if portions[..position].iter().any(|other| other.version_id == portion.version_id) {
+            return invalid(format!("version {} is named twice", portion.version_id));
+        }
+    }
+    let sum: f64 = portions.iter().map(|portion| portion.percentage).sum();
+    if PERCENTAGE_SLACK < (sum - 100.0).abs() {
+        return invalid(format!("the percentages must add up to 100, not {sum}"));
+    }
+    Ok(())
+}
+
+/// The content's fingerprint: names, kinds and bytes of all modules in upload order.
+fn etag_of(worker: &WorkerVersion) -> String {
+    let mut hasher = Sha256::new();
+    for module in &worker.modules {
+        hasher.update(format!("{}\0{:?}\0{}\0", module.name, module.kind, module.content.len()));
+        hasher.update(&module.content);
+    }
+    hex::encode(hasher.finalize())
+}

@@ -1,0 +1,116 @@
+//! The REST door: Cloudflare's v4 routes to the register. One file per noun; each parses, makes one or two calls, answers.
+
+mod content;
+mod deployments;
+mod scripts;
+mod services;
+mod settings;
+mod subdomain;
+mod triggers;
+mod upload;
+mod versions;
+mod workers;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRequestParts, RawPathParams},
+    http::{header::USER_AGENT, request::Parts},
+    routing::{get, patch, post, put},
+};
+use model::ScriptName;
+use v4::{ApiError, Principal};
+
+use crate::{
+    error::WorkersError,
+    model::{Origin, UPLOAD_BYTES_MAX},
+    register::Register,
+};
+
+/// All routes, with full paths below `/client/v4`.
+pub(crate) fn router(register: Arc<Register>) -> Router {
+    const A: &str = "/accounts/{account_id}/workers";
+    let script = format!("{A}/scripts/{{script}}");
+    let script = |rest: &str| format!("{script}{rest}");
+    let account = |rest: &str| format!("{A}{rest}");
+    let upload_limit = DefaultBodyLimit::max(usize::try_from(UPLOAD_BYTES_MAX).unwrap_or(usize::MAX));
+    Router::new()
+        .route(&script(""), put(upload::script_upload).layer(upload_limit))
+        .route(&script("/versions"), post(upload::version_upload).layer(upload_limit))
+        .route(&script(""), get(content::script_content).delete(scripts::script_delete))
+        .route(&script("/content/v2"), get(content::script_content))
+        .route(&script("/versions"), get(versions::version_list))
+        .route(&script("/versions/{version}"), get(versions::version_get))
+        .route(
+            &script("/deployments"),
+            get(deployments::deployment_list).post(deployments::deployment_create),
+        )
+        .route(&script("/settings"), get(settings::settings_get).patch(settings::settings_patch))
+        .route(
+            &script("/script-settings"),
+            get(settings::script_settings_get).patch(settings::script_settings_patch),
+        )
+        .route(
+            &script("/subdomain"),
+            get(subdomain::subdomain_get).post(subdomain::subdomain_set).delete(subdomain::subdomain_unset),
+        )
+        .route(&script("/secrets"), get(settings::secret_list).put(triggers::secret_change))
+        .route(&script("/secrets-bulk"), patch(triggers::secret_change))
+        .route(&script("/secrets/{name}"), axum::routing::delete(triggers::secret_change))
+        .route(&script("/schedules"), get(triggers::schedule_list).put(triggers::schedule_replace))
+        .route(&script("/routes"), put(triggers::route_replace))
+        .route(&script("/domains/changeset"), post(triggers::domain_changeset))
+        .route(&script("/domains/records"), put(triggers::domain_replace))
+        .route(&script("/references"), get(triggers::reference_list))
+        .route(&script("/tails"), get(triggers::tail_list).post(triggers::tail_create))
+        .route(&script("/assets-upload-session"), post(triggers::asset_session_create))
+        .route(&account("/scripts"), get(scripts::script_list))
+        .route(&account("/services/{script}"), get(services::service_get).delete(services::service_delete))
+        .route(&account("/workers"), get(workers::worker_list))
+        .route(&account("/workers/{script}"), get(workers::worker_get))
+        .route(
+            &account("/subdomain"),
+            get(subdomain::account_subdomain_get).put(subdomain::account_subdomain_set),
+        )
+        .route(&account("/subdomains/{name}"), get(subdomain::subdomain_name_get))
+        .route(&account("/domains/records"), get(triggers::empty_list))
+        .route(&account("/tails/by-consumer/{script}"), get(triggers::empty_list))
+        .route(&account("/durable_objects/namespaces"), get(triggers::empty_page))
+        .with_state(register)
+}
+
+/// The script that the path names.
+struct ScriptPath(ScriptName);
+
+impl<S: Send + Sync> FromRequestParts<S> for ScriptPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let name = parameter(parts, state, "script").await?;
+        Ok(Self(name.parse().map_err(WorkersError::NameInvalid)?))
+    }
+}
+
+/// Reads one parameter of the path, decoded.
+async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, ApiError> {
+    let parameters = RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
+    let value = parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+    value.ok_or_else(|| ApiError::internal(format!("a route without `{name}` asks for it")))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        // wrangler asks before it overwrites what anything but wrangler deployed.
+        let source = if agent.starts_with("wrangler") { "wrangler" } else { "api" };
+        let Some(Principal { token }) = parts.extensions.get::<Principal>().cloned() else {
+            return Err(ApiError::internal("a change arrived without a principal"));
+        };
+        Ok(Self { author: token, source: source.to_owned() })
+    }
+}

@@ -1,0 +1,121 @@
+//! What clients ask around a deploy and this server has none of yet: schedules, zone routes, custom domains, tails,
+//! secrets of their own, assets. Asking is answered truthfully; changing is refused by name, and changing nothing is fine.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde_json::{Value, json};
+use v4::{ApiError, Envelope, Json, Paging};
+
+use super::ScriptPath;
+use crate::{error::WorkersError, register::Register};
+
+/// `GET …/scripts/{script}/schedules`
+pub(super) async fn schedule_list(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    Ok(Envelope::new(json!({"schedules": []})))
+}
+
+/// `PUT …/scripts/{script}/schedules`
+pub(super) async fn schedule_replace(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+    Json(body): Json<Vec<Value>>,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    none_of(&body, "a cron trigger")?;
+    Ok(Envelope::new(json!({"schedules": []})))
+}
+
+/// `PUT …/scripts/{script}/routes`
+pub(super) async fn route_replace(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+    Json(body): Json<Vec<Value>>,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    none_of(&body, "a zone route")?;
+    Ok(Envelope::new(json!([])))
+}
+
+/// `POST …/scripts/{script}/domains/changeset`
+pub(super) async fn domain_changeset(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+    Json(body): Json<Vec<Value>>,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    none_of(&body, "a custom domain")?;
+    Ok(Envelope::new(json!({"added": [], "removed": [], "updated": [], "conflicting": []})))
+}
+
+/// `PUT …/scripts/{script}/domains/records`
+pub(super) async fn domain_replace(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+    Json(body): Json<Value>,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    let origins = body.get("origins").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    none_of(origins, "a custom domain")?;
+    Ok(Envelope::new(json!([])))
+}
+
+/// `GET …/scripts/{script}/references`: who else names this script; without service bindings nobody can.
+pub(super) async fn reference_list(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    let services = json!({"incoming": [], "outgoing": []});
+    Ok(Envelope::new(json!({"services": services, "durable_objects": [], "dispatch_outbounds": []})))
+}
+
+/// `GET …/scripts/{script}/tails`
+pub(super) async fn tail_list(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    Ok(Envelope::new(json!([])))
+}
+
+/// `POST …/scripts/{script}/tails`
+pub(super) async fn tail_create(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    Err(WorkersError::Unsupported("a live tail".to_owned()).into())
+}
+
+/// Every change of a secret apart from an upload.
+pub(super) async fn secret_change(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+) -> Result<Envelope<Value>, ApiError> {
+    register.script(&name).await?;
+    Err(WorkersError::Unsupported("changing a secret without an upload".to_owned()).into())
+}
+
+/// `POST …/scripts/{script}/assets-upload-session`
+pub(super) async fn asset_session_create() -> ApiError {
+    WorkersError::Unsupported("uploading static assets".to_owned()).into()
+}
+
+/// A list that is always empty.
+pub(super) async fn empty_list() -> Envelope<Value> {
+    Envelope::new(json!([]))
+}
+
+/// A list in pages that is always empty.
+pub(super) async fn empty_page(paging: Paging) -> Envelope<Vec<Value>> {
+    paging.cut(Vec::new())
+}
+
+fn none_of(rows: &[Value], feature: &str) -> Result<(), WorkersError> {
+    if rows.is_empty() { Ok(()) } else { Err(WorkersError::Unsupported(feature.to_owned())) }
+}

@@ -1,0 +1,74 @@
+//! Uploads: a new version that answers at once, or one that waits for a deployment.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde_json::{Value, json};
+use v4::{ApiError, Envelope, MultipartLimits, Part, read_multipart};
+
+use super::{ScriptPath, versions::version_answer};
+use crate::{
+    error::WorkersError,
+    model::{Origin, UPLOAD_BYTES_MAX, UPLOAD_PARTS_MAX, UPLOAD_TIMEOUT, rfc3339},
+    register::{Intent, Register},
+};
+
+/// `PUT …/scripts/{script}`
+pub(super) async fn script_upload(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Envelope<Value>, ApiError> {
+    let parts = read_parts(&headers, body).await?;
+    let (script, version) = register.upload(name, parts, origin, Intent::Deploy).await?;
+    Ok(Envelope::new(json!({
+        "id": script.name,
+        "tag": script.tag,
+        "tags": script.settings.get("tags"),
+        "etag": version.etag,
+        "handlers": ["fetch"],
+        "created_on": rfc3339(script.created_ms),
+        "modified_on": rfc3339(script.modified_ms),
+        "startup_time_ms": version.startup_ms,
+        "deployment_id": version.id.to_string(),
+        "entry_point": version.manifest.entry.name(),
+        "compatibility_date": version.manifest.compatibility.date,
+        "compatibility_flags": version.manifest.compatibility.flags,
+        "usage_model": "standard",
+        "available_on_subdomain": script.subdomain.is_enabled,
+        "last_deployed_from": version.origin.source,
+    })))
+}
+
+/// `POST …/scripts/{script}/versions`
+pub(super) async fn version_upload(
+    State(register): State<Arc<Register>>,
+    ScriptPath(name): ScriptPath,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Envelope<Value>, ApiError> {
+    let parts = read_parts(&headers, body).await?;
+    let (script, version) = register.upload(name, parts, origin, Intent::Keep).await?;
+    Ok(Envelope::new(version_answer(&script, &version)))
+}
+
+async fn read_parts(headers: &HeaderMap, body: Body) -> Result<Vec<Part>, ApiError> {
+    let limits = MultipartLimits {
+        parts_max: UPLOAD_PARTS_MAX,
+        part_bytes_max: UPLOAD_BYTES_MAX,
+        total_bytes_max: UPLOAD_BYTES_MAX,
+        read_timeout: UPLOAD_TIMEOUT,
+    };
+    read_multipart(headers, body, limits).await.map_err(|error| {
+        // A body that is no multipart at all has Cloudflare's code for an upload that cannot be read.
+        let is_malformed = error.status == StatusCode::BAD_REQUEST;
+        if is_malformed { WorkersError::UploadInvalid(error.message).into() } else { error }
+    })
+}
