@@ -73,7 +73,8 @@ pub(crate) fn install_copy(title: &str, source: &Path, target: &Path) -> anyhow:
         fs::copy(source.join(name), target.join(name)).with_context(|| format!("copy {name}"))?;
     }
     let mut npm = step::program("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(target);
+    npm.args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(target);
     step::quietly(&format!("npm ci: {title}"), &mut npm)?;
     fs::write(&stamp, fingerprint).with_context(|| format!("write {}", stamp.display()))
 }

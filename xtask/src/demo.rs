@@ -36,7 +36,8 @@ pub(crate) fn run(once: bool) -> anyhow::Result<()> {
     let variables = server.environment()?;
     deploy(&clients, &variables)?;
     let http = server.addresses()?;
-    let session = answer(&http, "POST", "/v1/sessions", r#"{"user":"ada","name":"Ada Lovelace"}"#)?;
+    let session =
+        answer(&http, "POST", "/v1/sessions", r#"{"email":"ada@example.com","name":"Ada Lovelace"}"#)?;
     show(&http, "POST", "/v1/sessions", &session);
     let health = answer(&http, "GET", "/health", "")?;
     show(&http, "GET", "/health", &health);

@@ -54,7 +54,7 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Install the pinned wranglers, Node and engine into target/clients
+    /// Install the pinned wranglers, Node and engine into target/clients, and what the examples import
     Clients,
 }
 
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         Command::Conform { filter, reference_only } => suites::conform(filter.as_deref(), reference_only),
         Command::Bench { quick, filter } => suites::bench(quick, filter.as_deref()),
         Command::Demo { once } => demo::run(once),
-        Command::Clients => clients::install().map(drop),
+        Command::Clients => clients::install().and_then(|_| suites::examples()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,13 +32,18 @@ impl Log {
         self.lock().announced.push(text.to_owned());
     }
 
-    /// Waits for a line that contains `text`.
+    /// Waits for a line that contains `text` and returns it.
     ///
     /// # Panics
     /// If there is none within `limit`.
-    pub async fn wait_for(&self, text: &str, limit: Duration) {
-        let is_there = || self.lock().lines.iter().any(|line| line.contains(text));
-        wait_until(&format!("a log line with `{text}`"), limit, is_there).await;
+    pub async fn wait_for(&self, text: &str, limit: Duration) -> String {
+        let mut found = None;
+        wait_until(&format!("a log line with `{text}`"), limit, || {
+            found = self.lock().lines.iter().find(|line| line.contains(text)).cloned();
+            found.is_some()
+        })
+        .await;
+        found.expect("the wait ends with a line")
     }
 
     /// The complaints that nobody announced.

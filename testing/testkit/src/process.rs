@@ -1,12 +1,68 @@
 //! Processes: starting programs, and looking at a server's children through `/proc`.
 
-use std::{ffi::OsStr, fs, process::Command};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::{DataFolder, Log};
 
 /// A program to start.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the harness runs the product and its clients from outside")]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
+}
+
+/// A program that runs in the background, with all it starts; dropping this ends them all.
+#[derive(Debug)]
+pub struct Background {
+    child: Child,
+    log: Log,
+    _folder: DataFolder,
+}
+
+impl Background {
+    /// Starts a program in a process group of its own; `folder` is kept while it runs and holds a copy of its output.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command, folder: DataFolder) -> Self {
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {}: {error}", command.get_program().display()));
+        let log = Log::default();
+        let copy = folder.path().join("output.log");
+        log.follow(child.stdout.take().expect("stdout is a pipe"), &copy);
+        log.follow(child.stderr.take().expect("stderr is a pipe"), &copy);
+        Self { child, log, _folder: folder }
+    }
+
+    /// What it printed.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // A group that has ended already is no error.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        let _ = self.child.wait();
+    }
 }
 
 /// A process, told from a later one with the same number by its start time.

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use crate::{Clients, DataFolder, clients::search_path, command, wait_until};
+use crate::{Background, Clients, DataFolder, clients::search_path, command, wait_until};
 
 /// How long one wrangler command may take: bundling on a busy machine included.
 const COMMAND_LIMIT: Duration = Duration::from_secs(180);
@@ -96,37 +96,23 @@ impl WranglerCommand {
     /// # Panics
     /// If it cannot be started or does not end.
     pub async fn run(self) -> Finished {
-        let title = format!("wrangler {}", self.arguments.join(" "));
-        // Its home is its own: no login, no cache and no telemetry identity of the developer's.
+        let title = self.title();
         let home = DataFolder::new();
-        let (stdout, stderr, input) =
-            (home.path().join("stdout"), home.path().join("stderr"), home.path().join("stdin"));
-        std::fs::write(&input, &self.input).expect("write wrangler's input");
-        let (node, script) = self.wrangler.program(&Clients::find());
+        let (stdout, stderr) = (home.path().join("stdout"), home.path().join("stderr"));
         let create = |path: &Path| File::create(path).expect("create a file for wrangler's output");
-        let mut child = command(&node)
-            .arg(script)
-            .args(&self.arguments)
-            .current_dir(&self.project)
-            .env_clear()
-            .env("PATH", search_path())
-            .env("HOME", home.path())
-            .envs([("CI", "1"), ("NO_COLOR", "1"), ("WRANGLER_SEND_METRICS", "false"), ("DO_NOT_TRACK", "1")])
-            .envs([("WRANGLER_HIDE_BANNER", "true"), ("CLOUDFLARE_CF_FETCH_ENABLED", "false")])
-            .envs(&self.variables)
-            .stdin(Stdio::from(File::open(&input).expect("open wrangler's input")))
+        let mut child = self
+            .command(home.path())
             .stdout(Stdio::from(create(&stdout)))
             .stderr(Stdio::from(create(&stderr)))
             .spawn()
-            .unwrap_or_else(|error| panic!("start {title} with {}: {error}", node.display()));
+            .unwrap_or_else(|error| panic!("start {title}: {error}"));
         let mut status = None;
         wait_until(&title, COMMAND_LIMIT, || {
             status = child.try_wait().expect("look after wrangler");
             status.is_some()
         })
         .await;
-        let read =
-            |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         Finished {
             stdout: read(&stdout),
             stderr: read(&stderr),
@@ -134,12 +120,44 @@ impl WranglerCommand {
         }
     }
 
+    /// Starts a command that runs until it is dropped, such as `dev`.
+    #[must_use]
+    pub fn start(self) -> Background {
+        let home = DataFolder::new();
+        let command = self.command(home.path());
+        Background::start(command, home)
+    }
+
+    fn title(&self) -> String {
+        format!("{:?} wrangler {}", self.wrangler, self.arguments.join(" "))
+    }
+
+    /// Its home is its own: no login, no cache and no telemetry identity of the developer's.
+    fn command(&self, home: &Path) -> Command {
+        let input = home.join("stdin");
+        fs::write(&input, &self.input).expect("write wrangler's input");
+        let (node, script) = self.wrangler.program(&Clients::find());
+        let mut command = command(node);
+        command
+            .arg(script)
+            .args(&self.arguments)
+            .current_dir(&self.project)
+            .env_clear()
+            .env("PATH", search_path())
+            .env("HOME", home)
+            .envs([("CI", "1"), ("NO_COLOR", "1"), ("WRANGLER_SEND_METRICS", "false"), ("DO_NOT_TRACK", "1")])
+            .envs([("WRANGLER_HIDE_BANNER", "true"), ("CLOUDFLARE_CF_FETCH_ENABLED", "false")])
+            .envs(&self.variables)
+            .stdin(Stdio::from(File::open(&input).expect("open wrangler's input")));
+        command
+    }
+
     /// Runs it and asserts that it succeeds.
     ///
     /// # Panics
     /// If it fails; the message holds all it printed.
     pub async fn succeed(self) -> Finished {
-        let title = format!("{:?} wrangler {}", self.wrangler, self.arguments.join(" "));
+        let title = self.title();
         let finished = self.run().await;
         assert!(finished.code == Some(0), "{title} failed: {finished}");
         finished
@@ -150,7 +168,7 @@ impl WranglerCommand {
     /// # Panics
     /// If it succeeds; the message holds all it printed.
     pub async fn fail(self) -> Finished {
-        let title = format!("{:?} wrangler {}", self.wrangler, self.arguments.join(" "));
+        let title = self.title();
         let finished = self.run().await;
         assert!(finished.code != Some(0), "{title} should have failed: {finished}");
         finished
