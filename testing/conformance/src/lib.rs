@@ -1,1 +1,10 @@
-//! conformance
+//! Conformance cases: a Worker with requests, run on the reference implementation and on us. What a case may say is in the
+//! README; the cases themselves are data in `cases/`.
+
+mod case;
+mod compare;
+mod ours;
+mod reference;
+mod run;
+
+pub use run::{Selection, run};

@@ -1,0 +1,73 @@
+//! Our side: one server for all cases, each deployed through the v4 API as a script of its own.
+
+use http::Method;
+use serde_json::{Value, json};
+use testkit::{Module, Script, Server};
+
+use crate::case::{Binding, Case, FileKind, Format};
+
+/// Deploys the case's Worker; it answers at the case's host.
+pub(crate) async fn deploy(server: &Server, case: &Case) -> Result<(), String> {
+    let script = script(server, case).await?;
+    let answer = server.try_deploy(&script).await;
+    if !answer.status.is_success() {
+        return Err(format!("the upload was answered {}: {}", answer.status, answer.text()));
+    }
+    let path = format!("/accounts/{{account}}/workers/scripts/{}/subdomain", script.name);
+    let answer = server.api(Method::POST, &path, Some(&json!({ "enabled": true }))).await;
+    if !answer.status.is_success() {
+        return Err(format!("the host was refused with {}: {}", answer.status, answer.text()));
+    }
+    Ok(())
+}
+
+async fn script(server: &Server, case: &Case) -> Result<Script, String> {
+    let description = &case.description;
+    let main_key = match description.format {
+        Format::Modules => "main_module",
+        Format::ServiceWorker => "body_part",
+    };
+    let mut bindings = Vec::new();
+    for (name, binding) in &description.bindings {
+        bindings.push(match binding {
+            Binding::Kv => {
+                let id = namespace(server, &format!("{}-{name}", case.script())).await?;
+                json!({ "type": "kv_namespace", "name": name, "namespace_id": id })
+            }
+            Binding::Text(text) => json!({ "type": "plain_text", "name": name, "text": text }),
+            Binding::Json(value) => json!({ "type": "json", "name": name, "json": value }),
+            Binding::VersionMetadata => json!({ "type": "version_metadata", "name": name }),
+        });
+    }
+    let metadata = json!({
+        main_key: "worker.js",
+        "compatibility_date": description.compatibility_date,
+        "compatibility_flags": description.compatibility_flags,
+        "bindings": bindings,
+    });
+    let modules = case.files.iter().map(|file| Module {
+        name: file.name.clone(),
+        content_type: content_type(file.kind, description.format).into(),
+        content: file.content.clone(),
+    });
+    Ok(Script { name: case.script(), metadata, modules: modules.collect() })
+}
+
+async fn namespace(server: &Server, title: &str) -> Result<Value, String> {
+    let path = "/accounts/{account}/storage/kv/namespaces";
+    let answer = server.api(Method::POST, path, Some(&json!({ "title": title }))).await;
+    if !answer.status.is_success() {
+        return Err(format!("creating a namespace was answered {}: {}", answer.status, answer.text()));
+    }
+    Ok(answer.json()["result"]["id"].clone())
+}
+
+fn content_type(kind: FileKind, format: Format) -> &'static str {
+    match (kind, format) {
+        (FileKind::Script, Format::Modules) => "application/javascript+module",
+        (FileKind::Script, Format::ServiceWorker) => "application/javascript",
+        (FileKind::Text, _) => "text/plain",
+        (FileKind::Data, _) => "application/octet-stream",
+        (FileKind::Wasm, _) => "application/wasm",
+    }
+}

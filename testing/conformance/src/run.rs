@@ -1,0 +1,130 @@
+//! Runs the cases and says which agree.
+#![expect(clippy::print_stdout, reason = "this is the report of a test program")]
+
+use testkit::{Answer, Server, send};
+
+use crate::{
+    case::{Ask, Case, load_all},
+    compare::{Disagreement, disagreements},
+    ours,
+    reference::Reference,
+};
+
+/// Which cases run, and where.
+#[derive(Debug, Default, Clone)]
+pub struct Selection {
+    /// Only cases whose name contains one of these; all if empty.
+    pub filters: Vec<String>,
+    /// Only the reference side, which must answer with the expected statuses.
+    pub reference_only: bool,
+}
+
+impl Selection {
+    /// From a test program's arguments: words are filters; options that are meant for other test programs of the same
+    /// `cargo test` are passed over.
+    #[must_use]
+    pub fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
+        let mut selection = Self::default();
+        for argument in arguments {
+            match argument.strip_prefix("--") {
+                Some("reference-only") => selection.reference_only = true,
+                Some(_) => {}
+                None => selection.filters.push(argument),
+            }
+        }
+        selection
+    }
+}
+
+/// Runs the selected cases; whether all of them agree.
+pub async fn run(selection: &Selection) -> bool {
+    let all = load_all();
+    let is_selected = |case: &&Case| {
+        selection.filters.is_empty()
+            || selection.filters.iter().any(|filter| case.name.contains(filter.as_str()))
+    };
+    let cases: Vec<_> = all.iter().filter(is_selected).collect();
+    let mut failed = 0;
+    if !cases.is_empty() {
+        let mut reference = Reference::start();
+        let server = if selection.reference_only { None } else { Some(start_server().await) };
+        println!("\nrunning {} conformance cases", cases.len());
+        for case in &cases {
+            failed += usize::from(!report(case, &mut reference, server.as_ref()).await);
+        }
+        if let Some(server) = server {
+            server.stop().await;
+        }
+    }
+    let outcome = if failed == 0 { "ok" } else { "FAILED" };
+    let (passed, filtered) = (cases.len() - failed, all.len() - cases.len());
+    println!("\ntest result: {outcome}. {passed} passed; {failed} failed; {filtered} filtered out\n");
+    failed == 0
+}
+
+async fn start_server() -> Server {
+    let server = Server::start().await;
+    // Cases that throw are about what the caller sees; that the server notes it is not a complaint about the server.
+    server.log().expect("Uncaught");
+    server
+}
+
+async fn report(case: &Case, reference: &mut Reference, server: Option<&Server>) -> bool {
+    let problems = problems(case, reference, server).await;
+    println!("test {} ... {}", case.name, if problems.is_empty() { "ok" } else { "FAILED" });
+    problems.iter().for_each(|problem| println!("    {problem}"));
+    problems.is_empty()
+}
+
+async fn problems(case: &Case, reference: &mut Reference, server: Option<&Server>) -> Vec<String> {
+    let theirs = match reference.load(case) {
+        Ok(address) => address,
+        Err(error) => return vec![format!("the reference refused the Worker: {error}")],
+    };
+    if let Some(server) = server
+        && let Err(error) = ours::deploy(server, case).await
+    {
+        return vec![format!("we refused the Worker: {error}")];
+    }
+    let mut problems = Vec::new();
+    for (index, ask) in case.description.requests.iter().enumerate() {
+        let title = format!("request {index}, {} {}", ask.method, ask.path);
+        let expected = send(&theirs, case.request(ask)).await;
+        problems.extend(status_problem(&title, "reference", ask, &expected));
+        let Some(server) = server else { continue };
+        let actual = send(server.http(), case.request(ask)).await;
+        problems.extend(status_problem(&title, "ours", ask, &actual));
+        let found = disagreements(case, ask, &expected, &actual);
+        problems.extend(undeclared(case, index, &found).map(|place| {
+            let Disagreement { at, reference, ours } = place;
+            format!("{title}: {at}\n        reference: {reference}\n        ours:      {ours}")
+        }));
+        problems.extend(stale(case, index, &found));
+    }
+    problems
+}
+
+/// A case in which both sides fail alike proves nothing.
+fn status_problem(title: &str, side: &str, ask: &Ask, answer: &Answer) -> Option<String> {
+    let status = answer.status.as_u16();
+    let text = answer.text();
+    (status != ask.status).then(|| format!("{title}: {side} answered {status}, not {}: {text}", ask.status))
+}
+
+fn undeclared<'a>(
+    case: &'a Case,
+    request: usize,
+    found: &'a [Disagreement],
+) -> impl Iterator<Item = &'a Disagreement> {
+    let is_declared = move |place: &Disagreement| {
+        case.description.differences.iter().any(|known| known.request == request && known.at == place.at)
+    };
+    found.iter().filter(move |place| !is_declared(place))
+}
+
+fn stale(case: &Case, request: usize, found: &[Disagreement]) -> Vec<String> {
+    let declared = case.description.differences.iter().filter(|known| known.request == request);
+    let gone = declared.filter(|known| found.iter().all(|place| place.at != known.at));
+    gone.map(|known| format!("request {request}: {} agrees now; take the difference off the case", known.at))
+        .collect()
+}
