@@ -14,6 +14,8 @@ pub mod code {
     pub const AUTHENTICATION: u32 = 10_000;
     /// No route answers this path.
     pub const NO_ROUTE: u32 = 7_003;
+    /// The path exists, but not for this method.
+    pub const WRONG_METHOD: u32 = 7_001;
     /// The request's shape is wrong.
     pub const BAD_REQUEST: u32 = 7_400;
     /// Our fault.
@@ -35,6 +37,11 @@ impl ApiError {
     /// Makes an error.
     pub fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
+    }
+
+    /// The request's shape is wrong.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, message)
     }
 
     /// Our own failure: logged here, once, and answered without details.
@@ -59,6 +66,9 @@ impl IntoResponse for ApiError {
         (self.status, Json(body)).into_response()
     }
 }
+
+/// The address under which the one user of this installation appears in answers; no mail is ever sent to it.
+pub const OWNER_EMAIL: &str = "owner@localhost";
 
 /// Who calls, put into the request's extensions by the control plane once the token was checked.
 #[derive(Debug, Clone)]

@@ -2,6 +2,14 @@
 
 mod envelope;
 mod error;
+mod extract;
+mod multipart;
+mod paging;
+mod route;
 
-pub use envelope::{Envelope, ResultInfo};
-pub use error::{ApiError, Principal, code};
+pub use envelope::{Envelope, Message, ResultInfo};
+pub use error::{ApiError, OWNER_EMAIL, Principal, code};
+pub use extract::{Json, Path, Query};
+pub use multipart::{MultipartLimits, Part, read_multipart};
+pub use paging::{PER_PAGE_DEFAULT, PER_PAGE_MAX, Paging};
+pub use route::{no_route, raw_segments, wrong_method};
