@@ -1,8 +1,18 @@
-//! SQLite files done once: open, migrate, one writer with group commit, readers, checkpoints; and the vault that encrypts
-//! what must not lie readable on disk.
+//! SQLite files done once: open, migrate, one writer with group commit, readers, checkpoints; the vault that encrypts what
+//! must not lie readable on disk; and small files replaced whole. It knows no table.
 
+mod checkpoint;
 mod database;
+mod error;
+mod files;
+mod migration;
+mod readers;
 mod vault;
+mod writer;
 
-pub use database::{Database, Migration, Options, StoreError};
+pub use database::{Database, Options};
+pub use error::{Failure, StoreError};
+pub use files::{atomic_write, create_folder, sync_folder};
+pub use migration::Migration;
+pub use rusqlite;
 pub use vault::{Vault, VaultError};
