@@ -4,9 +4,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use model::{AccountId, TokenId};
 use product::House;
-use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
-use store::{Database, Migration, StoreError, Vault, VaultError};
+use store::{
+    Database, Migration, StoreError, Vault, VaultError,
+    rusqlite::{self, Connection, params},
+};
 use subtle::ConstantTimeEq;
 use tasks::Clock;
 
@@ -66,7 +68,7 @@ pub enum TokenError {
 
 impl From<rusqlite::Error> for TokenError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(StoreError::Sqlite(error.to_string()))
+        Self::Store(error.into())
     }
 }
 

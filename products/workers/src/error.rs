@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use model::{NameError, VersionId};
 use product::TrialError;
-use store::{StoreError, VaultError};
+use store::{StoreError, VaultError, rusqlite};
 use v4::{ApiError, code};
 
 use crate::model::{BINDINGS_MAX, MODULES_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX};
@@ -79,14 +79,6 @@ pub enum WorkersError {
     /// The server is stopping, or the change's task failed; the log says which.
     #[error("the change was interrupted; ask again what its state is")]
     Interrupted,
-    /// A module's file is missing or was changed.
-    #[error("module file {sha256} is damaged: {cause}")]
-    ModuleDamaged {
-        /// The file's name.
-        sha256: String,
-        /// What is wrong.
-        cause: String,
-    },
     /// A row does not say what we once wrote.
     #[error("the register holds an unreadable {0}")]
     Damaged(&'static str),
@@ -100,7 +92,7 @@ pub enum WorkersError {
 
 impl From<rusqlite::Error> for WorkersError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(StoreError::Sqlite(error.to_string()))
+        Self::Store(error.into())
     }
 }
 
@@ -134,7 +126,7 @@ impl From<WorkersError> for ApiError {
             E::DeploymentInvalid(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
             E::Unsupported(_) => (StatusCode::BAD_REQUEST, CODE_UNSUPPORTED),
             E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),
-            E::Interrupted | E::ModuleDamaged { .. } | E::Damaged(_) | E::Store(_) | E::Vault(_) => {
+            E::Interrupted | E::Damaged(_) | E::Store(_) | E::Vault(_) => {
                 return Self::internal(&error);
             }
         };

@@ -11,7 +11,7 @@ use std::{
 use ::model::{
     Binding, BindingKind, DeploymentId, NamespaceId, ScriptName, VersionId, VersionMetadata, WorkerVersion,
 };
-use ::store::StoreError;
+use ::store::{Failure, StoreError};
 use futures_util::future::BoxFuture;
 use product::{House, Product, Runtime, VersionSource};
 use serde_json::{Map, Value};
@@ -416,7 +416,11 @@ impl VersionSource for Register {
         Box::pin(async move {
             self.store.load(version).await.map_err(|error| match error {
                 WorkersError::Store(error) => error,
-                other => StoreError::Sqlite(other.to_string()),
+                other => StoreError::Corrupt(Failure {
+                    tried: "load a version from",
+                    file: "meta.sqlite".into(),
+                    cause: other.to_string(),
+                }),
             })
         })
     }

@@ -3,9 +3,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
+    fs, io,
+    path::Path,
     str::FromStr,
     sync::Arc,
 };
@@ -15,10 +14,13 @@ use model::{
     Binding, BindingKind, DeploymentId, Module, ModuleKind, ScriptName, Secret, VersionId, VersionMetadata,
     WorkerVersion,
 };
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use store::{Database, Migration, Vault};
+use store::{
+    Database, Failure, Migration, StoreError, Vault, atomic_write, create_folder,
+    rusqlite::{Connection, OptionalExtension, Row, params},
+    sync_folder,
+};
 
 use crate::{
     binding,
@@ -33,6 +35,9 @@ use crate::{
 /// The register's tables in `meta.sqlite`.
 pub const MIGRATIONS: &[Migration] =
     &[Migration { name: "2026-11-21-workers-init", sql: include_str!("../migrations/2026-11-21-init.sql") }];
+
+/// Only the server reads modules; they may hold what their author thought private.
+const MODULE_MODE: u32 = 0o600;
 
 /// Scripts, versions and deployments on disk; cheap to clone.
 #[derive(Debug, Clone)]
@@ -304,7 +309,7 @@ struct FileRow {
     name: String,
     kind: ModuleKind,
     sha256: String,
-    size_bytes: u64,
+    size_bytes: usize,
 }
 
 type LoadedRows = (ScriptName, Version, Vec<FileRow>, HashMap<String, Vec<u8>>);
@@ -324,7 +329,7 @@ struct RawVersion {
     script: String,
 }
 
-fn raw_version(row: &Row<'_>) -> rusqlite::Result<RawVersion> {
+fn raw_version(row: &Row<'_>) -> store::rusqlite::Result<RawVersion> {
     Ok(RawVersion {
         id: row.get(0)?,
         number: row.get(1)?,
@@ -369,7 +374,7 @@ fn all_scripts(db: &Connection) -> Result<Vec<Script>, WorkersError> {
 
 type RawScript = (String, String, u64, u64, bool, bool, String);
 
-fn raw_script(row: &Row<'_>) -> rusqlite::Result<RawScript> {
+fn raw_script(row: &Row<'_>) -> store::rusqlite::Result<RawScript> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
@@ -630,53 +635,37 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_cause| WorkersError::Interrupted)?
 }
 
-/// Writes what is not there yet, and syncs the files and then the folder.
+/// Writes what is not there yet; on return all of it is on disk.
 fn write_modules(folder: &Path, modules: Vec<Module>) -> Result<Vec<FileRow>, WorkersError> {
     let mut rows = Vec::with_capacity(modules.len());
     for module in modules {
         let sha256 = hex::encode(Sha256::digest(&module.content));
         let path = folder.join(&sha256);
-        let failed = |error: io::Error| damaged(&sha256, &error);
         if !path.exists() {
-            write_file(folder, &path, &module.content).map_err(failed)?;
+            atomic_write(&path, &module.content, MODULE_MODE)?;
         }
-        let size_bytes =
-            u64::try_from(module.content.len()).map_err(|error| failed(io::Error::other(error)))?;
+        let size_bytes = module.content.len();
         rows.push(FileRow { name: module.name, kind: module.kind, sha256, size_bytes });
     }
-    // Also when nothing was written here: another upload may have written the same file and not synced the folder yet.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| damaged("folder", &error))?;
+    // For what was there: another upload may have just renamed it into place and not synced the folder yet.
+    sync_folder(folder)?;
     Ok(rows)
 }
 
-fn write_file(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary: PathBuf = folder.join(format!("{TEMPORARY}{}", hex::encode(rand::random::<[u8; 16]>())));
-    let written = File::create_new(&temporary)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // A full disk is not helped by what is left of the attempt; the sweep catches what this misses.
-        drop(fs::remove_file(&temporary));
-    }
-    written
-}
-
-/// What the names of unfinished files begin with.
-const TEMPORARY: &str = "new-";
-
 fn read_module(folder: &Path, row: FileRow) -> Result<Module, WorkersError> {
-    let content = fs::read(folder.join(&row.sha256)).map_err(|error| damaged(&row.sha256, &error))?;
-    let is_whole = u64::try_from(content.len()) == Ok(row.size_bytes)
-        && hex::encode(Sha256::digest(&content)) == row.sha256;
-    if !is_whole {
-        return Err(damaged(&row.sha256, &io::Error::other("its bytes are not those that were written")));
+    let path = folder.join(&row.sha256);
+    let content = fs::read(&path).map_err(|error| StoreError::file("read", &path, &error))?;
+    if content.len() != row.size_bytes || hex::encode(Sha256::digest(&content)) != row.sha256 {
+        let cause = "its bytes are not those that were written".to_owned();
+        return Err(StoreError::Corrupt(Failure { tried: "read", file: path, cause }).into());
     }
     Ok(Module { name: row.name, kind: row.kind, content: Bytes::from(content) })
 }
 
+/// Removes files that no version names: those of deleted Workers, and of uploads that a crash cut short.
 fn sweep(folder: &Path, named: &HashSet<String>) -> Result<(), WorkersError> {
-    let failed = |error: io::Error| damaged("folder", &error);
-    fs::create_dir_all(folder).map_err(failed)?;
+    create_folder(folder)?;
+    let failed = |error: io::Error| StoreError::file("sweep the folder", folder, &error);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let is_named = entry.file_name().to_str().is_some_and(|name| named.contains(name));
@@ -685,8 +674,4 @@ fn sweep(folder: &Path, named: &HashSet<String>) -> Result<(), WorkersError> {
         }
     }
     Ok(())
-}
-
-fn damaged(sha256: &str, error: &io::Error) -> WorkersError {
-    WorkersError::ModuleDamaged { sha256: sha256.to_owned(), cause: error.to_string() }
 }
