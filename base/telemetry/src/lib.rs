@@ -4,8 +4,5 @@ mod logs;
 mod metrics;
 
 pub use logs::{LogFormat, LogSetupError, init};
-pub use metrics::Metrics;
-pub use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-};
+pub use metrics::{Label, Metrics};
+pub use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};

@@ -10,6 +10,9 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
+/// One label with its value, as in `class="2xx"`.
+pub type Label = [(&'static str, &'static str); 1];
+
 /// The registry; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Mutex<Registry>>);

@@ -20,11 +20,22 @@ use hyper::body::Incoming;
 
 use crate::{activity::InFlight, ray::Ray};
 
+/// The body of a request as it comes in.
+#[derive(Debug)]
+pub enum Inbound {
+    /// From a client's connection.
+    Client(Incoming),
+    /// From a Worker of ours, or back from the engine.
+    Inside(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The body of a request on its way to a process.
 #[derive(Debug)]
 pub struct RequestBody {
     /// `None` for a request that is repeated: only requests without a body are.
-    incoming: Option<Incoming>,
+    incoming: Option<Inbound>,
     bytes_left: u64,
     end: BodyEnd,
 }
@@ -41,14 +52,14 @@ pub enum RequestBodyError {
     TooLarge,
     /// The client went away, or sent what is not HTTP.
     #[error("the client's request broke off")]
-    Client(#[source] hyper::Error),
+    Client(#[source] BoxError),
 }
 
 const BROKE_OFF: u8 = 1;
 const TOO_LARGE: u8 = 2;
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, bytes_max: u64) -> Self {
+    pub(crate) fn new(incoming: Inbound, bytes_max: u64) -> Self {
         let has_more = !incoming.is_end_stream();
         let end = BodyEnd(has_more.then(Arc::default));
         Self { incoming: Some(incoming), bytes_left: bytes_max, end }
@@ -56,6 +67,11 @@ impl RequestBody {
 
     pub(crate) fn empty() -> Self {
         Self { incoming: None, bytes_left: 0, end: BodyEnd(None) }
+    }
+
+    /// A body that the engine gave back; what is counted and noted of it still is, inside.
+    pub(crate) fn unsent(body: engine::RequestBody) -> Self {
+        Self { incoming: Some(Inbound::Inside(body)), bytes_left: u64::MAX, end: BodyEnd(None) }
     }
 
     /// Tells afterwards whether the client was the reason for a failure.
@@ -80,6 +96,35 @@ impl BodyEnd {
     fn note(&self, reason: u8) {
         if let Some(state) = &self.0 {
             state.store(reason, Ordering::Relaxed);
+        }
+    }
+}
+
+impl HttpBody for Inbound {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Client(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
+            Self::Inside(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(body) => body.is_end_stream(),
+            Self::Inside(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(body) => body.size_hint(),
+            Self::Inside(body) => body.size_hint(),
         }
     }
 }

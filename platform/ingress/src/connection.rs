@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    Body, Client, Ingress, Scheme,
+    Body, Client, Inbound, Ingress, Scheme,
     activity::{Activity, Patience, Phase},
     limits,
     socket::Socket,
@@ -137,7 +137,7 @@ struct Session {
 impl Session {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let in_flight = self.activity.begin();
-        let response = self.ingress.handle(&self.client, request).await;
+        let response = self.ingress.handle(&self.client, request.map(Inbound::Client)).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.activity.take_over();
         }

@@ -5,7 +5,8 @@ use std::fmt;
 use engine::{Engine, StartError};
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use model::{ScriptName, VersionId};
+use http_body_util::BodyExt;
+use model::VersionId;
 
 use crate::{Body, RequestBody};
 
@@ -15,7 +16,6 @@ pub trait Dispatch: Send + Sync {
     /// carries `Host` and no header that belongs to the client's connection.
     fn send<'a>(
         &'a self,
-        script: &'a ScriptName,
         version: VersionId,
         request: Request<RequestBody>,
     ) -> BoxFuture<'a, Result<Answer, DispatchError>>;
@@ -54,20 +54,22 @@ pub enum DispatchError {
 impl Dispatch for Engine {
     fn send<'a>(
         &'a self,
-        script: &'a ScriptName,
         version: VersionId,
         request: Request<RequestBody>,
     ) -> BoxFuture<'a, Result<Answer, DispatchError>> {
         Box::pin(async move {
-            let lease = self.acquire(script, version).await.map_err(DispatchError::Start)?;
-            match lease.send(request).await {
+            let lease = self.acquire(version).await.map_err(DispatchError::Start)?;
+            match lease.send(request.map(|body| body.map_err(Into::into).boxed_unsync())).await {
                 Ok(response) => {
                     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                     let hold = is_upgrade.then(|| Box::new(lease) as Box<dyn Send>);
                     Ok(Answer { response: response.map(Body::process), hold })
                 }
                 Err(error) => Err(match error.request {
-                    Some(request) => DispatchError::Unsent { request: Box::new(request), cause: error.cause },
+                    Some(request) => {
+                        let request = Box::new(request.map(RequestBody::unsent));
+                        DispatchError::Unsent { request, cause: error.cause }
+                    }
                     None => DispatchError::Lost(error.cause),
                 }),
             }

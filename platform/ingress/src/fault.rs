@@ -95,8 +95,7 @@ impl FaultKind {
     ];
 
     /// Its place in [`FaultKind::ALL`].
-    #[must_use]
-    pub const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self as usize
     }
 

@@ -27,15 +27,14 @@ use tokio::net::TcpListener;
 use workers::Routes;
 
 pub use crate::{
-    body::{Body, RequestBody, RequestBodyError},
+    body::{Body, Inbound, RequestBody, RequestBodyError},
     client::{Client, Scheme},
     dispatch::{Answer, Dispatch, DispatchError},
     fault::FaultKind,
     headers::{CF_BLOB, CF_EW_VIA, CF_RAY, FORWARDED_PROTO},
-    metrics::{LATENCY_BOUNDS_US, Metrics, Snapshot},
     settings::{Colo, Settings},
 };
-use crate::{connection::SpawnDraining, headers::Prepared};
+use crate::{connection::SpawnDraining, headers::Prepared, metrics::Metrics};
 
 /// The public door; cheap to clone.
 #[derive(Clone)]
@@ -61,10 +60,11 @@ impl Ingress {
         settings: Settings,
         clock: Clock,
         tasks: Tasks,
+        metrics: &telemetry::Metrics,
     ) -> Self {
         let prepared = Prepared::new(settings.colo.clone());
         let protocol = connection::protocol(&tasks);
-        let metrics = Metrics::default();
+        let metrics = Metrics::new(metrics);
         Self(Arc::new(Shared { routes, dispatch, settings, clock, tasks, prepared, protocol, metrics }))
     }
 
@@ -72,12 +72,6 @@ impl Ingress {
     /// began, within the drain timeout, and [`Tasks::stop`] waits for them.
     pub async fn serve(self, listener: TcpListener) {
         connection::accept_all(&self, &listener).await;
-    }
-
-    /// What was counted so far.
-    #[must_use]
-    pub fn metrics(&self) -> &Metrics {
-        &self.0.metrics
     }
 }
 

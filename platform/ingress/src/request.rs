@@ -6,12 +6,11 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, SERVER, TRANSFER_ENCODING},
     uri,
 };
-use hyper::body::Incoming;
 use model::VersionId;
 use workers::{Route, Share};
 
 use crate::{
-    Answer, Body, Client, DispatchError, Ingress, RequestBody,
+    Answer, Body, Client, DispatchError, Inbound, Ingress, RequestBody,
     fault::{Fault, FaultKind},
     headers::{self, CF_EW_VIA, CF_RAY},
     host::Host,
@@ -37,7 +36,7 @@ struct Asked {
 
 impl Ingress {
     /// Answers one request.
-    pub async fn handle(&self, client: &Client, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(&self, client: &Client, request: Request<Inbound>) -> Response<Body> {
         let began = self.0.clock.monotonic();
         let host = Host::of(&request);
         let asked = Asked {
@@ -70,7 +69,7 @@ impl Ingress {
         client: &Client,
         ray: Ray,
         host: Host,
-        mut request: Request<Incoming>,
+        mut request: Request<Inbound>,
     ) -> Result<Response<Body>, Fault> {
         check(&request, self.0.settings.body_bytes_max)?;
         if request.uri().path().starts_with(RESERVED_PATHS) {
@@ -124,7 +123,7 @@ impl Ingress {
         client: &Client,
         ray: Ray,
         host: &Host,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
     ) -> Result<Request<RequestBody>, Fault> {
         let (mut head, body) = request.into_parts();
         self.0.prepared.to_process(&mut head.headers, head.version, client, ray);
@@ -147,7 +146,7 @@ impl Ingress {
         let mut repeats = 0;
         let mut attempts = 1;
         loop {
-            let cause = match self.0.dispatch.send(&route.script, version, request).await {
+            let cause = match self.0.dispatch.send(version, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(DispatchError::Start(error)) => return Err(Fault::from_start(&route.script, &error)),
                 Err(DispatchError::Unsent { request: unsent, cause }) if attempts < SEND_ATTEMPTS_MAX => {
@@ -208,7 +207,7 @@ impl Ingress {
 }
 
 /// Refuses what hyper accepts and must not be passed on.
-fn check(request: &Request<Incoming>, body_bytes_max: u64) -> Result<(), Fault> {
+fn check(request: &Request<Inbound>, body_bytes_max: u64) -> Result<(), Fault> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Fault::new(FaultKind::MethodRefused, "CONNECT and TRACE are not for Workers"));
     }
@@ -295,7 +294,9 @@ impl Fault {
             engine::StartError::Rejected(_) => FaultKind::Rejected,
             // Deleted between the look at the table and now.
             engine::StartError::Missing(_) => FaultKind::NotDeployed,
-            engine::StartError::Unavailable(_) => FaultKind::Unavailable,
+            engine::StartError::CrashLoop { .. } | engine::StartError::Unavailable(_) => {
+                FaultKind::Unavailable
+            }
         };
         Self::new(kind, format!("`{script}`: {error}"))
     }

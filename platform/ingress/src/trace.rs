@@ -6,7 +6,6 @@ use http::{
     HeaderValue, Request, Response, Version,
     header::{CACHE_CONTROL, CONTENT_TYPE, USER_AGENT},
 };
-use hyper::body::Incoming;
 
 use crate::{
     Body, Client, Ingress, Scheme,
@@ -23,7 +22,7 @@ pub(crate) fn answer(
     client: &Client,
 
     host: &Host,
-    request: &Request<Incoming>,
+    request: &Request<crate::Inbound>,
 ) -> Result<Response<Body>, Fault> {
     if request.uri().path() != TRACE_PATH {
         return Err(Fault::new(FaultKind::ReservedPath, "a path of the platform"));

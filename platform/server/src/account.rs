@@ -3,8 +3,10 @@
 use model::AccountId;
 use store::{Database, Migration, StoreError, rusqlite::OptionalExtension};
 
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { name: "2026-11-21-installation", sql: "CREATE TABLE installation (account_id TEXT NOT NULL) STRICT;" }];
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "2026-11-21-installation",
+    sql: "CREATE TABLE installation (account_id TEXT NOT NULL) STRICT;",
+}];
 
 /// The account's identifier.
 pub(crate) async fn ensure(meta: &Database) -> Result<AccountId, StoreError> {

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use model::{BindingKind, Caller};
 use product::{BindingDoor, ConnectionDoor};
 use tasks::Clock;
-use telemetry::{EncodeLabelSet, Family, Histogram, Metrics};
+use telemetry::{Family, Histogram, Label, Metrics};
 use workerd_wire::headers::BINDING_HEADER;
 
 /// The products that bindings can name.
@@ -24,21 +24,24 @@ pub(crate) struct Bindings {
     clock: Clock,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProductLabel {
-    product: &'static str,
-}
-
 impl Bindings {
     pub(crate) fn new(kv: BindingDoor, metrics: &Metrics, clock: Clock) -> Self {
-        let seconds = Family::new_with_constructor(Metrics::seconds_histogram as fn() -> Histogram);
-        let seconds = metrics.register("binding_request_seconds", "Time until a binding was answered", seconds);
-        let kv_seconds = seconds.get_or_create(&ProductLabel { product: "kv" }).clone();
+        let seconds = Family::<Label, Histogram>::new_with_constructor(Metrics::seconds_histogram);
+        let seconds =
+            metrics.register("binding_request_seconds", "Time until a binding was answered", seconds);
+        let kv_seconds = seconds.get_or_create(&[("product", "kv")]).clone();
         Self { kv, kv_seconds, clock }
     }
 
-    async fn answer(self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let name = request.headers().get(BINDING_HEADER).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    async fn answer(
+        self,
+        caller: Arc<Caller>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let name = request
+            .headers()
+            .get(BINDING_HEADER)
+            .and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
         let response = match name.and_then(|name| caller.bindings.get(name)) {
             Some(BindingKind::KvNamespace(namespace)) => {
                 let began = self.clock.monotonic();

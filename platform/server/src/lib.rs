@@ -10,4 +10,4 @@ mod server;
 
 pub use addresses::Addresses;
 pub use credentials::Credentials;
-pub use server::{Server, ServeError, Start};
+pub use server::{ServeError, Server, Start};

@@ -1,13 +1,7 @@
 //! The server's life: open the data folder, open the products, wire them to the platform, open the doors; later close
 //! the doors, let what runs come to its end, and close the data folder.
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use control_plane::{ControlPlane, Tokens};
 use engine::{Engine, LocateError, Search, Wiring};
@@ -135,17 +129,29 @@ impl Server {
             base_domain: settings.server.base_domain.clone(),
             script_bytes_max: settings.workers.script_bytes_max,
         };
-        let (workers, routes, register) =
-            workers::open(&house, workers_settings, checks).await.map_err(failed("the register of Workers"))?;
+        let (workers, routes, register) = workers::open(&house, workers_settings, checks)
+            .await
+            .map_err(failed("the register of Workers"))?;
 
-        let ingress =
-            Ingress::new(routes.clone(), Arc::new(engine.clone()), ingress_settings(&settings), clock.clone(), doors.clone(), &metrics);
+        let ingress = Ingress::new(
+            routes.clone(),
+            Arc::new(engine.clone()),
+            ingress_settings(&settings),
+            clock.clone(),
+            doors.clone(),
+            &metrics,
+        );
         let local_hosts = Arc::new(Local::new(ingress.clone(), routes));
-        let egress = egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
-            .map_err(failed("the way out"))?;
+        let egress =
+            egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
+                .map_err(failed("the way out"))?;
         let kv_door = kv.product.binding.clone().expect("KV has a binding");
         let bindings = Bindings::new(kv_door, &metrics, clock);
-        engine.connect(Wiring { source: register.clone(), bindings: Arc::new(bindings), egress: Arc::new(egress) });
+        engine.connect(Wiring {
+            source: register.clone(),
+            bindings: Arc::new(bindings),
+            egress: Arc::new(egress),
+        });
         register.attach(Arc::new(engine.clone()));
 
         let router = control_plane::router(ControlPlane {

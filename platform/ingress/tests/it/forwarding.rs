@@ -6,7 +6,7 @@ use http::{Request, Version};
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use ingress::{Client, Scheme};
+use ingress::{Client, Inbound, Scheme};
 
 use crate::support::{HOST, door, empty, in_time};
 
@@ -203,11 +203,15 @@ async fn each_answer_is_counted() {
     let door = door().await;
     door.get("/", &[]).await;
     door.get("/threw", &[]).await;
-    let figures = door.ingress.metrics().snapshot();
-    assert_eq!(figures.by_class, [0, 1, 0, 0, 1]);
-    assert_eq!(figures.by_fault[ingress::FaultKind::Threw.index()], 1);
-    assert_eq!(figures.latency.iter().sum::<u64>(), 2);
-    assert_eq!(figures.connections, 2);
+    for figure in [
+        "skerry_ingress_requests_total{class=\"2xx\"} 1",
+        "skerry_ingress_requests_total{class=\"5xx\"} 1",
+        "skerry_ingress_errors_total{error=\"worker_threw_exception\"} 1",
+        "skerry_ingress_request_seconds_count 2",
+        "skerry_ingress_connections_total 2",
+    ] {
+        door.shows(figure);
+    }
 }
 
 #[tokio::test]
@@ -233,7 +237,7 @@ async fn ask_from_inside(door: &crate::support::Door, headers: &[(&str, &str)]) 
     let client = Client::worker("2001:db8::1".parse().unwrap(), Scheme::Https);
     let service = service_fn(move |request| {
         let (ingress, client) = (ingress.clone(), client.clone());
-        async move { Ok::<_, Infallible>(ingress.handle(&client, request).await) }
+        async move { Ok::<_, Infallible>(ingress.handle(&client, request.map(Inbound::Client)).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service);
     let exchange = async {
@@ -277,8 +281,7 @@ async fn a_workers_own_request_is_dispatched_inside_up_to_the_loop_limit() {
     assert_eq!(door.notes.last_headers()["cf-ew-via"], "0");
     assert_eq!(ask_from_inside(&door, &[("cf-ew-via", "0")]).await, 500);
     assert_eq!(door.notes.lines().len(), 2);
-    let figures = door.ingress.metrics().snapshot();
-    assert_eq!(figures.by_fault[ingress::FaultKind::LoopLimit.index()], 1);
+    door.shows("skerry_ingress_errors_total{error=\"worker_loop_limit\"} 1");
 }
 
 #[tokio::test]

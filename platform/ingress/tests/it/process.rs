@@ -22,7 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use ingress::{Answer, Body, Dispatch, DispatchError, RequestBody};
-use model::{ScriptName, VersionId};
+use model::VersionId;
 use tasks::Tasks;
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -232,7 +232,6 @@ pub(crate) struct Way {
 impl Dispatch for Way {
     fn send<'a>(
         &'a self,
-        _script: &'a ScriptName,
         _version: VersionId,
         request: Request<RequestBody>,
     ) -> BoxFuture<'a, Result<Answer, DispatchError>> {

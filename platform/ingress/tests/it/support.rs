@@ -41,6 +41,7 @@ pub(crate) type RequestStream = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A door, a process behind it, and what a test may look at.
 pub(crate) struct Door {
+    metrics: telemetry::Metrics,
     pub(crate) address: SocketAddr,
     pub(crate) ingress: Ingress,
     pub(crate) notes: Arc<Notes>,
@@ -68,11 +69,13 @@ pub(crate) async fn door_with(change: impl FnOnce(&mut Settings)) -> Door {
         Way { path, tasks: process_tasks.clone(), mishaps: Arc::clone(&mishaps), hold: Arc::clone(&hold) };
     let mut settings = Settings::new("localhost");
     change(&mut settings);
-    let ingress = Ingress::new(routes(), Arc::new(way), settings, Clock::system(), tasks.clone());
+    let metrics = telemetry::Metrics::new();
+    let ingress = Ingress::new(routes(), Arc::new(way), settings, Clock::system(), tasks.clone(), &metrics);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tasks.spawn_draining("ingress", ingress.clone().serve(listener));
     Door {
+        metrics,
         address,
         ingress,
         notes,
@@ -99,6 +102,12 @@ fn routes() -> Routes {
 }
 
 impl Door {
+    /// Fails unless `/metrics` would have this line.
+    pub(crate) fn shows(&self, line: &str) {
+        let text = self.metrics.render();
+        assert!(text.lines().any(|present| present == line), "no `{line}` in:\n{text}");
+    }
+
     /// Sends `bytes` on a new connection and reads until the door closes it.
     pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();

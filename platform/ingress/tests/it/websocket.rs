@@ -30,7 +30,7 @@ async fn messages_are_echoed_and_the_process_is_held_until_the_end() {
     let headers = door.notes.last_headers();
     assert_eq!(headers["upgrade"], "websocket");
     assert_eq!(headers["connection"], "upgrade");
-    assert_eq!(door.ingress.metrics().snapshot().websockets, 1);
+    door.shows("skerry_ingress_websockets_total 1");
     socket.close(None).await.unwrap();
     while in_time(socket.next()).await.is_some() {}
     drop(socket);
