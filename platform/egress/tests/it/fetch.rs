@@ -13,7 +13,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::harness::{Answer, END_OF_HEAD, Seen, Worker, origin, raw_origin, read_until};
+use crate::harness::{Answer, END_OF_HEAD, Seen, Worker, origin, raw_origin, read_until, soon};
 
 #[tokio::test]
 async fn a_subrequest_reaches_its_origin_and_its_answer_comes_back() {
@@ -207,7 +207,7 @@ async fn a_connection_that_the_origin_closed_is_not_used_again() {
         let request = Request::post("http://origin.test/").body(Body::from("body")).unwrap();
         let answer = Answer::read(connection.send_request(request).await.unwrap()).await;
         assert_eq!((answer.head.status, answer.text.as_str()), (StatusCode::OK, "ok"));
-        has_closed.recv().await.unwrap();
+        soon(has_closed.recv()).await.unwrap();
     }
 }
 
@@ -223,8 +223,12 @@ async fn a_version_is_held_to_its_connections() {
 
     kept[0].shutdown().await.unwrap();
     assert_eq!(kept[0].read(&mut [0; 1]).await.unwrap(), 0, "egress has let go of the first");
+    soon(until_served(&worker)).await;
+}
+
+/// Tries until a connection is served: a permit returns a moment after its connection has closed.
+async fn until_served(worker: &Worker) {
     loop {
-        // The permit returns a moment after the socket closed.
         let mut next = worker.connection();
         let asked = next.write_all(b"GET http://origin.test/ HTTP/1.1\r\nconnection: close\r\n\r\n").await;
         let mut text = String::new();

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -179,6 +180,11 @@ pub(crate) async fn read_until(socket: &mut (impl AsyncRead + Unpin), end: &str)
         }
     }
     true
+}
+
+/// Waits for what must happen; fails the test, rather than hang, when it does not.
+pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), event).await.expect("this should have happened by now")
 }
 
 /// Where a request's head ends.

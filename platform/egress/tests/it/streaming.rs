@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::harness::{
-    END_OF_HEAD, FRAME_BYTES, Worker, counted_body, origin, raw_origin, read_until, serve_http,
+    END_OF_HEAD, FRAME_BYTES, Worker, counted_body, origin, raw_origin, read_until, serve_http, soon,
 };
 
 /// 20 MB in all.
@@ -101,7 +101,7 @@ async fn both_directions_flow_at_once() {
     let request = Request::post("http://origin.test/").body(Body::from_stream(stream)).unwrap();
     let mut sender = worker.open().await;
     send.send("first").await.unwrap();
-    let mut body = sender.send_request(request).await.unwrap().into_body();
+    let mut body = soon(sender.send_request(request)).await.unwrap().into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
     send.send("second").await.unwrap();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "second");
@@ -129,12 +129,12 @@ async fn a_worker_that_gives_up_is_passed_on_to_the_origin() {
         let worker = Worker::with_origin(address);
         let mut connection = worker.connection();
         connection.write_all(b"GET http://origin.test/ HTTP/1.1\r\n\r\n").await.unwrap();
-        was_asked.recv().await.unwrap();
+        soon(was_asked.recv()).await.unwrap();
         if !answer.is_empty() {
             assert!(read_until(&mut connection, "begun").await);
         }
         drop(connection);
-        was_closed.recv().await.unwrap();
+        soon(was_closed.recv()).await.unwrap();
     }
 }
 
