@@ -17,6 +17,7 @@ use model::{Caller, VersionId, WorkerVersion};
 use product::{ConnectionDoor, Runtime, Trial, TrialError, VersionSource};
 use tasks::{Clock, Tasks};
 use telemetry::{Counter, Gauge, Histogram, Metrics};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config,
@@ -80,6 +81,8 @@ struct Inner {
     workshop: Workshop,
     wiring: OnceLock<Wiring>,
     slots: Mutex<HashMap<VersionId, Arc<Slot>>>,
+    /// Cancelled when the server stops.
+    stopping: CancellationToken,
     flag_answers: Answers,
     figures: Figures,
 }
@@ -123,6 +126,7 @@ impl Engine {
             workshop,
             wiring: OnceLock::new(),
             slots: Mutex::default(),
+            stopping: CancellationToken::new(),
             flag_answers: Answers::default(),
             figures,
         }));
@@ -150,13 +154,12 @@ impl Engine {
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
     }
 
-    /// Lets all requests come to their end and stops every process.
+    /// Lets all requests come to their end and stops every process, those included that were being put to rest.
     pub async fn stop(&self) {
+        self.0.stopping.cancel();
         let slots = std::mem::take(&mut *self.slots());
         let running = slots.values().filter_map(|slot| slot.take_running());
-        let patience =
-            Patience { requests: self.0.settings.drain_timeout, wait_until: WAIT_UNTIL_AT_SHUTDOWN };
-        join_all(running.map(|process| async move { process.drain(patience).await })).await;
+        join_all(running.map(|process| self.drain(process))).await;
     }
 
     fn look(&self, version: VersionId) -> Result<Look, StartError> {
@@ -287,9 +290,18 @@ impl Engine {
 
     fn drain_in_background(&self, slot: &Arc<Slot>) {
         let Some(process) = slot.take_running() else { return };
+        let engine = self.clone();
+        self.0.workshop.tasks.spawn_draining("worker-drain", async move { engine.drain(process).await });
+    }
+
+    async fn drain(&self, process: Arc<Process>) {
         let Settings { drain_timeout, wait_until_limit, .. } = self.0.settings;
-        let patience = Patience { requests: drain_timeout, wait_until: wait_until_limit };
-        self.0.workshop.tasks.spawn_draining("worker-drain", async move { process.drain(patience).await });
+        let patience = Patience {
+            requests: drain_timeout,
+            wait_until: wait_until_limit,
+            wait_until_at_shutdown: WAIT_UNTIL_AT_SHUTDOWN,
+        };
+        process.drain(patience, &self.0.stopping).await;
     }
 
     async fn try_out(&self, worker: &WorkerVersion) -> Result<Trial, StartError> {

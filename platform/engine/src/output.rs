@@ -81,7 +81,7 @@ impl Output {
         let Line { level, message, source } = parsed;
         let (script, version) = (&self.caller.script, &self.caller.version);
         if source.is_some() {
-            tracing::info!(target: "workerd", %script, %version, level, "{message}");
+            tracing::info!(target: "workerd", %script, %version, level, "{}", in_users_terms(&message));
         } else {
             tracing::info!(target: "console", %script, %version, level, "{message}");
         }
@@ -97,5 +97,27 @@ impl Output {
             errors.push(message.to_owned());
         }
         true
+    }
+}
+
+/// An exception of user code without the place in workerd's own source: `Uncaught exception: workerd/jsg/value.h:1456:
+/// failed: remote.jsg.Error: kaputt` becomes `Uncaught Error: kaputt`.
+fn in_users_terms(message: &str) -> std::borrow::Cow<'_, str> {
+    let Some(exception) = message.strip_prefix("Uncaught exception: ") else { return message.into() };
+    match exception.split_once("jsg.") {
+        Some((place, error)) if !place.contains('\n') => format!("Uncaught {error}").into(),
+        Some(_) | None => message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_users_terms;
+
+    #[test]
+    fn an_exception_is_shown_without_workerds_source() {
+        let message = "Uncaught exception: workerd/jsg/value.h:1456: failed: remote.jsg.Error: kaputt";
+        assert_eq!(in_users_terms(message), "Uncaught Error: kaputt");
+        assert_eq!(in_users_terms("something else"), "something else");
     }
 }

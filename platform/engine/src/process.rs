@@ -88,6 +88,8 @@ pub(crate) struct Patience {
     pub(crate) requests: Duration,
     /// For work that answered requests left to `waitUntil`.
     pub(crate) wait_until: Duration,
+    /// The same while the server stops.
+    pub(crate) wait_until_at_shutdown: Duration,
 }
 
 /// What a process is started for.
@@ -408,7 +410,7 @@ impl Process {
 
     /// Takes no new requests, lets those that run come to their end within `patience.requests`, gives what they left to
     /// `waitUntil` the time `patience.wait_until` counted from the last answer, then ends the process.
-    pub(crate) async fn drain(&self, patience: Patience) {
+    pub(crate) async fn drain(&self, patience: Patience, stopping: &CancellationToken) {
         self.usage.close();
         tokio::select! {
             () = self.ended.cancelled() => return,
@@ -419,14 +421,22 @@ impl Process {
             }
         }
         // workerd ends without waiting for `waitUntil` (seen with 2026-11-17), so we wait before we ask it to.
-        let unused = Duration::from_millis(self.usage.unused_ms(self.clock.unix_ms()));
-        let linger = tokio::time::sleep(patience.wait_until.saturating_sub(unused));
         if self.usage.was_used() {
-            self.ended.run_until_cancelled(linger).await;
+            tokio::select! {
+                () = self.ended.cancelled() => return,
+                () = self.unused_for(patience.wait_until) => {}
+                () = async { stopping.cancelled().await; self.unused_for(patience.wait_until_at_shutdown).await } => {}
+            }
         }
         self.handle.signal(Signal::TERM);
         tokio::time::timeout(END_TIMEOUT, self.ended.cancelled()).await.ok();
         self.kill();
+    }
+
+    /// Waits until the last answer is `age` old.
+    async fn unused_for(&self, age: Duration) {
+        let unused = Duration::from_millis(self.usage.unused_ms(self.clock.unix_ms()));
+        tokio::time::sleep(age.saturating_sub(unused)).await;
     }
 
     /// Ends the process at once.

@@ -234,14 +234,13 @@ async fn open_house(data: PathBuf, clock: Clock) -> Result<House, ServeError> {
     Ok(House { data, meta, vault, account, clock, tasks: Tasks::new() })
 }
 
-/// The first start draws a token; so does one that finds the file with its text gone.
+/// The first start draws the owner's token; so does one that finds its file gone or the token revoked.
 async fn ensure_credentials(house: &House, tokens: &Tokens) -> Result<(), ServeError> {
     let stored = Credentials::read(&house.data).map_err(failed("credentials.json"))?;
-    let first = match stored {
-        Some(_) => tokens.ensure_first().await,
-        None => tokens.issue_first().await.map(Some),
-    };
-    let Some(first) = first.map_err(failed("the tokens"))? else { return Ok(()) };
+    if stored.is_some_and(|stored| tokens.accepts(&stored.token)) {
+        return Ok(());
+    }
+    let first = tokens.issue_owners().await.map_err(failed("the tokens"))?;
     let credentials = Credentials {
         account_id: first.account_id.to_string(),
         token_id: first.token_id.to_string(),

@@ -1,0 +1,129 @@
+//! What can be typed. `--help` is made from the comments here.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// The Cloudflare developer platform on your own machine
+///
+/// Start the server with `skerry serve`. In a project folder, tell wrangler where it is and deploy:
+///
+///     eval "$(skerry env)" && npx wrangler deploy
+#[derive(Debug, Parser)]
+#[command(name = "skerry", version, verbatim_doc_comment, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server until Ctrl-C or SIGTERM
+    Serve(Serve),
+    /// Print the environment that points wrangler and the SDKs here
+    #[command(after_help = "Use it like this:\n  eval \"$(skerry env)\" && npx wrangler deploy")]
+    Env(Env),
+    /// Show where each Worker answers
+    Urls(Urls),
+    /// Make, list and revoke API tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// Check that this machine can run Skerry, and say what to do if not
+    Doctor(Doctor),
+    /// Install the engine that runs the Workers
+    #[command(subcommand)]
+    Engine(Engine),
+}
+
+/// Which data folder.
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    /// The data folder [default: $SKERRY_DATA, else ~/.local/share/skerry]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// Where Workers answer [default: 127.0.0.1:8787]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Where the v4 API answers [default: 127.0.0.1:8788]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) api: Option<SocketAddr>,
+    /// Where the S3 API of R2 will answer [default: 127.0.0.1:8789]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) s3: Option<SocketAddr>,
+    /// Workers answer at <name>.NAME [default: localhost]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) base_domain: Option<String>,
+    /// A TOML file with further settings (docs/settings.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Env {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// The settings file of the server, for its addresses while it does not run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Urls {
+    /// Only this Worker
+    pub(crate) script: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token and print it; it cannot be shown again
+    Create {
+        /// What it is for
+        name: String,
+        /// It may look, but change nothing
+        #[arg(long)]
+        read_only: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List the tokens
+    List {
+        #[command(flatten)]
+        data: Data,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a token at once
+    Revoke {
+        /// Its identifier, as `skerry token list` shows it
+        id: String,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) data: Data,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Engine {
+    /// Fetch the pinned workerd through npm into the data folder
+    Install {
+        #[command(flatten)]
+        data: Data,
+    },
+}

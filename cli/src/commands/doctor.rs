@@ -1,0 +1,189 @@
+//! `skerry doctor`: whether this machine can run Skerry, and what to do if not.
+
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    time::Duration,
+};
+
+use settings::Environment;
+
+use super::data_folder;
+use crate::{arguments::Doctor, failure::Failure, printer};
+
+/// Below this an upload or a checkpoint may fail.
+const FREE_BYTES_WANTED: u64 = 1024 * 1024 * 1024;
+/// Descriptors for a few thousand connections.
+const DESCRIPTORS_WANTED: u64 = 8192;
+/// A disk that needs longer for one sync makes every write slow.
+const SYNC_WANTED: Duration = Duration::from_millis(50);
+/// Syncs that are timed; the median counts.
+const SYNCS: usize = 5;
+
+/// What was found.
+enum Finding {
+    Good(String),
+    /// It works, but not as well as it could.
+    Weak(String, String),
+    /// It does not work; the second text says what to do.
+    Bad(String, String),
+}
+
+use Finding::{Bad, Good, Weak};
+
+/// Prints one line for each check and fails if one is bad.
+pub(crate) fn run(arguments: &Doctor) -> Result<(), Failure> {
+    let environment = Environment::read();
+    let data = data_folder(&arguments.data, &environment)?;
+    let mut bad = 0;
+    let checks = [
+        ("engine", engine(&data, &environment)),
+        ("permissions", permissions(&data)),
+        ("secrets", secrets(&data)),
+        ("sandbox", sandbox()),
+        ("disk", disk(&data)),
+        ("limits", limits()),
+    ];
+    for (name, finding) in checks {
+        let (mark, text, advice) = match finding {
+            Good(text) => ("ok  ", text, None),
+            Weak(text, advice) => ("weak", text, Some(advice)),
+            Bad(text, advice) => {
+                bad += 1;
+                ("BAD ", text, Some(advice))
+            }
+        };
+        printer::line(format_args!("{mark}  {name:<12} {text}"));
+        if let Some(advice) = advice {
+            printer::line(format_args!("                   {advice}"));
+        }
+    }
+    match bad {
+        0 => Ok(()),
+        1 => Err(Failure::new("one check failed")),
+        _ => Err(Failure::new(format!("{bad} checks failed"))),
+    }
+}
+
+fn engine(data: &Path, environment: &Environment) -> Finding {
+    let search = engine::Search {
+        named: environment.workerd.clone(),
+        data: data.to_owned(),
+        own_program: std::env::current_exe().ok(),
+        path: environment.path.clone(),
+    };
+    match engine::locate(&search) {
+        Ok(found) => match found.other_version {
+            None => Good(format!("{} (found in {})", found.program.display(), found.place)),
+            Some(version) => Weak(
+                format!("SKERRY_WORKERD is {version}, not the version this build was tested with"),
+                "unset SKERRY_WORKERD and run `skerry engine install`".to_owned(),
+            ),
+        },
+        Err(error) => Bad(error.to_string(), "run `skerry engine install` (it needs npm)".to_owned()),
+    }
+}
+
+fn permissions(data: &Path) -> Finding {
+    if let Err(error) = std::fs::create_dir_all(data) {
+        return Bad(
+            format!("create `{}`: {error}", data.display()),
+            "choose another folder with --data".to_owned(),
+        );
+    }
+    match std::fs::File::create(data.join(".doctor")) {
+        Ok(_) => {
+            std::fs::remove_file(data.join(".doctor")).ok();
+            Good(format!("`{}` can be written", data.display()))
+        }
+        Err(error) => Bad(
+            format!("write to `{}`: {error}", data.display()),
+            "give the folder to the user that runs Skerry, or choose another with --data".to_owned(),
+        ),
+    }
+}
+
+fn secrets(data: &Path) -> Finding {
+    let user = rustix::process::geteuid().as_raw();
+    for name in ["master.key", "credentials.json"] {
+        let path = data.join(name);
+        let Ok(metadata) = path.metadata() else { continue };
+        if metadata.permissions().mode() & 0o077 != 0 {
+            return Bad(
+                format!("`{}` is open to other users", path.display()),
+                format!("chmod 600 {}", path.display()),
+            );
+        }
+        if metadata.uid() != user {
+            return Bad(
+                format!("`{}` belongs to another user", path.display()),
+                "run Skerry as that user".to_owned(),
+            );
+        }
+    }
+    Good("key and credentials are readable by you alone".to_owned())
+}
+
+fn sandbox() -> Finding {
+    if rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()).is_err() {
+        return Bad(
+            "the kernel offers no process descriptors".to_owned(),
+            "run Linux 5.4 or newer, or let the container allow pidfd_open".to_owned(),
+        );
+    }
+    if rustix::process::geteuid().is_root() {
+        return Weak(
+            "Skerry runs as root, and Workers' processes with it".to_owned(),
+            "run it as a user of its own".to_owned(),
+        );
+    }
+    Good("each Worker runs in a process of its own, without network or files".to_owned())
+}
+
+fn disk(data: &Path) -> Finding {
+    let free = match rustix::fs::statvfs(data) {
+        Ok(space) => space.f_bavail.saturating_mul(space.f_frsize),
+        Err(error) => return Bad(format!("ask for free space: {error}"), "check the disk".to_owned()),
+    };
+    let sync = match sync_time(data) {
+        Ok(sync) => sync,
+        Err(error) => return Bad(format!("write and sync a file: {error}"), "check the disk".to_owned()),
+    };
+    let text =
+        format!("{} MiB free, a sync takes {:.1} ms", free / (1024 * 1024), sync.as_secs_f64() * 1000.0);
+    if free < FREE_BYTES_WANTED {
+        return Weak(text, "free at least 1 GiB: writes fail when the disk is full".to_owned());
+    }
+    if SYNC_WANTED < sync {
+        return Weak(text, "each acknowledged write waits for a sync: use a faster disk".to_owned());
+    }
+    Good(text)
+}
+
+fn sync_time(data: &Path) -> std::io::Result<Duration> {
+    let clock = tasks::Clock::system();
+    let path = data.join(".doctor");
+    let mut times = Vec::new();
+    for _ in 0..SYNCS {
+        let mut file = std::fs::File::create(&path)?;
+        std::io::Write::write_all(&mut file, &[0; 4096])?;
+        let began = clock.monotonic();
+        file.sync_data()?;
+        times.push(began.elapsed());
+    }
+    std::fs::remove_file(&path)?;
+    times.sort();
+    Ok(times[SYNCS / 2])
+}
+
+fn limits() -> Finding {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    match limit {
+        Some(maximum) if maximum < DESCRIPTORS_WANTED => Weak(
+            format!("at most {maximum} open files"),
+            format!("raise it to {DESCRIPTORS_WANTED} (`ulimit -Hn`, or LimitNOFILE in the systemd unit)"),
+        ),
+        Some(maximum) => Good(format!("up to {maximum} open files")),
+        None => Good("open files are not limited".to_owned()),
+    }
+}

@@ -1,0 +1,43 @@
+//! One file for each command.
+
+mod doctor;
+mod engine;
+mod env;
+mod serve;
+mod token;
+mod urls;
+
+use std::{future::Future, path::PathBuf};
+
+use settings::Environment;
+
+use crate::{
+    arguments::{Arguments, Command, Data},
+    failure::Failure,
+};
+
+/// Runs what was typed.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Serve(serve) => serve::run(serve),
+        Command::Env(env) => env::run(&env),
+        Command::Urls(urls) => block_on(urls::run(urls))?,
+        Command::Token(token) => block_on(token::run(token))?,
+        Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Engine(engine) => engine::run(&engine),
+    }
+}
+
+fn data_folder(data: &Data, environment: &Environment) -> Result<PathBuf, Failure> {
+    environment.data_folder(data.data.as_deref()).ok_or_else(|| {
+        Failure::new("the data folder is not known: neither SKERRY_DATA nor HOME is set")
+            .hint("name it with --data")
+    })
+}
+
+/// Runs a command that talks to the server.
+fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::doing("start the runtime", error))?;
+    Ok(runtime.block_on(future))
+}
