@@ -18,14 +18,15 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tasks::{Clock, Tasks};
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use v4::Part;
 
 use crate::{
     binding::{self, Declared},
     error::WorkersError,
     model::{
-        DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, Version, rfc3339,
+        DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
+        Version, rfc3339,
     },
     rest,
     routes::{RouteTable, Routes},
@@ -66,6 +67,7 @@ pub struct Register {
     runtime: OnceLock<Arc<dyn Runtime>>,
     script_locks: [Mutex<()>; LOCKS],
     publishing: Mutex<()>,
+    uploads: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Register {
@@ -114,6 +116,7 @@ impl Register {
             runtime: OnceLock::new(),
             script_locks: std::array::from_fn(|_| Mutex::new(())),
             publishing: Mutex::new(()),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         })
     }
 
@@ -135,6 +138,11 @@ impl Register {
     /// For reading; changes go through the register's own functions.
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The right to hold one upload in memory; wait for it before reading the body.
+    pub(crate) async fn upload_permit(&self) -> Result<OwnedSemaphorePermit, WorkersError> {
+        Arc::clone(&self.uploads).acquire_owned().await.map_err(|_closed| WorkersError::Interrupted)
     }
 
     /// The script, or the error that says there is none.
