@@ -93,6 +93,7 @@ async fn a_token_that_cannot_be_is_refused() {
         json!({"name": "", "policies": [good]}),
         json!({"name": "x".repeat(121), "policies": [good]}),
         json!({"name": "t", "policies": [good], "expires_on": "tomorrow"}),
+        json!({"name": "t", "policies": [good], "condition": {"request_ip": {"in": ["192.0.2.0/24"]}}}),
         policy("effect", json!("deny")),
         policy("resources", foreign),
         policy("permission_groups", json!([])),
