@@ -49,6 +49,12 @@ pub(crate) const DEPLOYMENT_VERSIONS_MAX: usize = 10;
 /// Most versions of a script that answer at a preview host, newest first.
 pub(crate) const PREVIEWS_MAX: usize = 100;
 
+/// Most versions of a script that are kept; the oldest go first, unless they answer requests.
+pub(crate) const VERSIONS_KEPT_MAX: u64 = 1_000;
+
+/// Most deployments of a script that are kept.
+pub(crate) const DEPLOYMENTS_KEPT_MAX: u64 = 1_000;
+
 /// Most versions and deployments a list without paging shows, newest first.
 pub(crate) const LISTED_MAX: usize = 100;
 

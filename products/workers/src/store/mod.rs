@@ -21,14 +21,17 @@ use self::{
     modules::{read_module, sweep, write_modules},
     rows::{
         SELECT_VERSION, all_scripts, delete_script, deployments, insert_deployment, insert_files,
-        insert_secrets, insert_version, loaded_rows, published, raw_version, script, sealed_secrets, touch,
-        upsert_script, version_of,
+        insert_secrets, insert_version, loaded_rows, prune, published, raw_version, script, sealed_secrets,
+        touch, upsert_script, version_of,
     },
 };
 use crate::{
     binding,
     error::WorkersError,
-    model::{Deployment, LISTED_MAX, Manifest, Script, Subdomain, Version, rfc3339},
+    model::{
+        DEPLOYMENTS_KEPT_MAX, Deployment, LISTED_MAX, Manifest, Script, Subdomain, VERSIONS_KEPT_MAX,
+        Version, rfc3339,
+    },
     routes::Published,
 };
 
@@ -197,6 +200,7 @@ impl Store {
                 if let Some(deployment) = &deployment {
                     insert_deployment(db, &script.name, deployment)?;
                 }
+                prune(db, &script.name, VERSIONS_KEPT_MAX, DEPLOYMENTS_KEPT_MAX)?;
                 Ok((script, version))
             })
             .await
@@ -221,6 +225,7 @@ impl Store {
                     }
                 }
                 insert_deployment(db, &name, &deployment)?;
+                prune(db, &name, VERSIONS_KEPT_MAX, DEPLOYMENTS_KEPT_MAX)?;
                 touch(db, &name, deployment.created_ms)?;
                 Ok(deployment)
             })

@@ -258,6 +258,44 @@ pub(super) fn deployments(
     Ok(deployments)
 }
 
+/// Removes all but the newest `versions_kept` versions and `deployments_kept` deployments; what the active deployment
+/// names stays however old it is.
+pub(super) fn prune(
+    db: &Connection,
+    name: &ScriptName,
+    versions_kept: u64,
+    deployments_kept: u64,
+) -> Result<(), WorkersError> {
+    db.execute(
+        "DELETE FROM workers_deployments WHERE script = ?1 AND sequence NOT IN \
+         (SELECT sequence FROM workers_deployments WHERE script = ?1 ORDER BY sequence DESC LIMIT ?2)",
+        params![name.as_str(), deployments_kept],
+    )?;
+    let active: Vec<VersionId> = match deployments(db, name.as_str(), 1)?.pop() {
+        Some(deployment) => deployment.versions.iter().map(|portion| portion.version_id).collect(),
+        None => Vec::new(),
+    };
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM workers_versions WHERE script = ?1 AND number <= \
+         (SELECT last_number FROM workers_scripts WHERE name = ?1) - ?2",
+    )?;
+    let rows = statement.query_map(params![name.as_str(), versions_kept], |row| row.get::<_, String>(0))?;
+    for id in rows {
+        let id: VersionId = parsed(&id?, "version id")?;
+        if active.contains(&id) {
+            continue;
+        }
+        for sql in [
+            "DELETE FROM workers_modules WHERE version = ?1",
+            "DELETE FROM workers_secrets WHERE version = ?1",
+            "DELETE FROM workers_versions WHERE id = ?1",
+        ] {
+            db.execute(sql, [id.to_string()])?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn delete_script(db: &Connection, name: &str) -> Result<Option<Vec<VersionId>>, WorkersError> {
     let mut statement = db.prepare_cached("SELECT id FROM workers_versions WHERE script = ?1")?;
     let rows = statement.query_map([name], |row| row.get::<_, String>(0))?;
@@ -339,4 +377,58 @@ fn parsed<T: FromStr>(text: &str, what: &'static str) -> Result<T, WorkersError>
 
 fn json<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T, WorkersError> {
     serde_json::from_str(text).map_err(|_cause| WorkersError::Damaged(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::{Compatibility, DeploymentId, Entry, TokenId, VersionId};
+    use serde_json::Map;
+    use store::rusqlite::Connection;
+
+    use super::{deployments, insert_deployment, insert_version, prune, upsert_script};
+    use crate::model::{Deployment, Manifest, Origin, Portion, Version};
+
+    #[test]
+    fn old_versions_go_but_never_one_that_answers() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(crate::store::MIGRATIONS[0].sql).unwrap();
+        let origin = Origin { author: TokenId::random(), source: "api".to_owned() };
+        let mut script = upsert_script(&db, &"hello".parse().unwrap(), 1, &Map::new()).unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            let manifest = Manifest {
+                entry: Entry::Module("index.js".to_owned()),
+                compatibility: Compatibility { date: "2026-01-01".to_owned(), flags: Vec::new() },
+                bindings: Vec::new(),
+                annotations: BTreeMap::new(),
+                hints: Map::new(),
+            };
+            let (id, origin) = (VersionId::random(), origin.clone());
+            let version = Version {
+                id,
+                number: 0,
+                created_ms: 1,
+                origin,
+                etag: String::new(),
+                startup_ms: 1,
+                manifest,
+            };
+            insert_version(&db, &mut script, version).unwrap();
+            ids.push(id);
+        }
+        for version in [ids[4], ids[2], ids[0]] {
+            let versions = vec![Portion { version_id: version, percentage: 100.0 }];
+            let (id, origin) = (DeploymentId::random(), origin.clone());
+            let deployment = Deployment { id, created_ms: 1, origin, versions, annotations: BTreeMap::new() };
+            insert_deployment(&db, &script.name, &deployment).unwrap();
+        }
+        prune(&db, &script.name, 2, 2).unwrap();
+        let mut statement = db.prepare("SELECT number FROM workers_versions ORDER BY number").unwrap();
+        let numbers: Vec<u64> =
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(numbers, [1, 4, 5], "the first answers requests");
+        assert_eq!(deployments(&db, "hello", 10).unwrap().len(), 2);
+    }
 }
