@@ -15,7 +15,6 @@ use ::store::{Failure, StoreError};
 use futures_util::future::BoxFuture;
 use product::{House, Product, Runtime, VersionSource};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use tasks::{Clock, Tasks};
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
@@ -103,9 +102,11 @@ impl Register {
     async fn open(
         house: &House,
         folder: &Path,
-        settings: Settings,
+        mut settings: Settings,
         checks: Arc<dyn Bindable>,
     ) -> Result<Self, WorkersError> {
+        // Hosts are looked up in lower case.
+        settings.base_domain.make_ascii_lowercase();
         Ok(Self {
             store: Store::open(house.meta.clone(), house.vault.clone(), folder).await?,
             settings,
@@ -267,9 +268,15 @@ impl Register {
         };
         let id = worker.id;
         let startup_ms = self.runtime()?.trial(&worker).await?.startup_ms;
-        let etag = etag_of(&worker);
-        let version =
-            Version { id, number: 0, created_ms, origin: origin.clone(), etag, startup_ms, manifest };
+        let version = Version {
+            id,
+            number: 0,
+            created_ms,
+            origin: origin.clone(),
+            etag: upload.etag,
+            startup_ms,
+            manifest,
+        };
         let deployment = (intent == Intent::Deploy).then(|| {
             let portion = Portion { version_id: id, percentage: 100.0 };
             let mut deployment = self.new_deployment(vec![portion], origin, "upload");
@@ -452,14 +459,4 @@ fn check_portions(portions: &[Portion]) -> Result<(), WorkersError> {
         return invalid(format!("the percentages must add up to 100, not {sum}"));
     }
     Ok(())
-}
-
-/// The content's fingerprint: names, kinds and bytes of all modules in upload order.
-fn etag_of(worker: &WorkerVersion) -> String {
-    let mut hasher = Sha256::new();
-    for module in &worker.modules {
-        hasher.update(format!("{}\0{:?}\0{}\0", module.name, module.kind, module.content.len()));
-        hasher.update(&module.content);
-    }
-    hex::encode(hasher.finalize())
 }
