@@ -9,7 +9,10 @@ use crate::{ApiError, code};
 
 /// Answers a path that no route knows.
 pub async fn no_route(OriginalUri(uri): OriginalUri) -> ApiError {
-    let message = format!("Could not route to {}, perhaps your object identifier is invalid?", uri.path());
+    let path = uri.path();
+    let message = format!(
+        "Could not route to {path}, perhaps your object identifier is invalid, or this version of Skerry does not have it yet?"
+    );
     ApiError::new(StatusCode::NOT_FOUND, code::NO_ROUTE, message)
 }
 

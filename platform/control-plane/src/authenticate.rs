@@ -1,6 +1,6 @@
 //! Who calls, and may they: the middleware in front of every route below `/client/v4`. Codes and sentences are
-//! Cloudflare's as observed: 9106 without credentials, 6003 for credentials of a wrong form, 1000 for an unknown token at
-//! `verify`, 10000 elsewhere.
+//! Cloudflare's as observed: 9106 without credentials, 6003 for credentials of a wrong form; for an unknown token 1000 at
+//! `verify`, 9109 about user and accounts, 10000 at a product's routes.
 
 use axum::{
     extract::{Request, State},
@@ -34,15 +34,7 @@ pub(crate) async fn authenticate(
 ) -> Result<Response, ApiError> {
     let text = credential(request.headers())?;
     let path = request.uri().path();
-    let Some(token) = gate.tokens.recognise(text) else {
-        let is_verify = path.ends_with("/tokens/verify");
-        let (code, message) = if is_verify {
-            (1_000, "Invalid API Token")
-        } else {
-            (code::AUTHENTICATION, "Authentication error")
-        };
-        return Err(ApiError::new(StatusCode::UNAUTHORIZED, code, message));
-    };
+    let token = gate.tokens.recognise(text).ok_or_else(|| unknown(path))?;
     if !scope::allows(&token.policies, request.method(), path) {
         let message = "Authentication error: this token has no permission for that";
         return Err(ApiError::new(StatusCode::FORBIDDEN, code::AUTHENTICATION, message));
@@ -79,6 +71,19 @@ fn bearer(value: &str) -> Option<&str> {
 fn is_credential(text: &str) -> bool {
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !text.is_empty() && text.len() <= CREDENTIAL_BYTES_MAX && text.bytes().all(is_sign)
+}
+
+/// The answer to a token that is none: three parts of Cloudflare's API say it in three ways, and wrangler's `whoami`
+/// and error hints depend on the second.
+fn unknown(path: &str) -> ApiError {
+    let of_account = path.strip_prefix("/accounts/").and_then(|rest| rest.split_once('/'));
+    if path.ends_with("/tokens/verify") {
+        return ApiError::new(StatusCode::UNAUTHORIZED, 1_000, "Invalid API Token");
+    }
+    if of_account.is_none() {
+        return ApiError::new(StatusCode::FORBIDDEN, 9_109, "Invalid access token");
+    }
+    ApiError::new(StatusCode::UNAUTHORIZED, code::AUTHENTICATION, "Authentication error")
 }
 
 fn malformed(header: &str) -> ApiError {

@@ -12,6 +12,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use model::AccountId;
+use tracing::Instrument;
 use v4::{ApiError, no_route, wrong_method};
 
 use crate::{
@@ -71,8 +72,11 @@ async fn observe(request: Request, next: Next) -> Response {
     let ray = ray();
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let caught = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = caught.unwrap_or_else(|_| ApiError::internal("a handler panicked").into_response());
+    // What goes wrong inside is logged within the span, so the ray in an answer finds its line.
+    let span = tracing::info_span!("api", ray);
+    let caught = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let mut response =
+        caught.unwrap_or_else(|_| span.in_scope(|| ApiError::internal("a handler panicked").into_response()));
     let route = path.as_ref().map_or("-", MatchedPath::as_str);
     tracing::debug!(%method, route, status = response.status().as_u16(), ray, "Answered an API request");
     if let Ok(value) = HeaderValue::from_str(&ray) {

@@ -33,7 +33,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const TOKEN_BYTES: usize = 40;
 
 /// What `credentials.json` holds.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Clone, serde::Serialize)]
 pub struct Credentials {
     /// The one account.
     pub account_id: AccountId,
@@ -41,6 +41,12 @@ pub struct Credentials {
     pub token_id: TokenId,
     /// Its text; this is the only time it can be read.
     pub token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Credentials").field("token_id", &self.token_id).finish_non_exhaustive()
+    }
 }
 
 /// What can go wrong with tokens.
@@ -131,15 +137,21 @@ impl Tokens {
         if !self.list().is_empty() {
             return Ok(None);
         }
+        self.make_owner().await.map(Some)
+    }
+
+    /// Makes a token that may do everything: the first one, or one for a server whose kept credentials are gone (a crash
+    /// between making the first token and keeping it leaves that too).
+    pub async fn make_owner(&self) -> Result<Credentials, TokenError> {
         let new = NewToken {
-            name: "first token".to_owned(),
+            name: "owner".to_owned(),
             policies: vec![Policy::everything(&self.account)],
             not_before_ms: None,
             expires_ms: None,
         };
         let (token, text) = self.create(new).await?;
         let account_id = self.account.clone();
-        Ok(Some(Credentials { account_id, token_id: token.id.clone(), token: text }))
+        Ok(Credentials { account_id, token_id: token.id.clone(), token: text })
     }
 
     /// The token whose text this is, if it may be used now.

@@ -16,6 +16,9 @@ pub(crate) const UPLOAD_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Most parts in an upload: its modules, source maps and metadata.
 pub(crate) const UPLOAD_PARTS_MAX: usize = 2_000;
 
+/// Most uploads that are read at a time, since each may be buffered whole; more wait.
+pub(crate) const UPLOADS_MAX: usize = 8;
+
 /// Longest time an upload may take to arrive.
 pub(crate) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -45,6 +48,12 @@ pub(crate) const DEPLOYMENT_VERSIONS_MAX: usize = 10;
 
 /// Most versions of a script that answer at a preview host, newest first.
 pub(crate) const PREVIEWS_MAX: usize = 100;
+
+/// Most versions of a script that are kept; the oldest go first, unless they answer requests.
+pub(crate) const VERSIONS_KEPT_MAX: u64 = 1_000;
+
+/// Most deployments of a script that are kept.
+pub(crate) const DEPLOYMENTS_KEPT_MAX: u64 = 1_000;
 
 /// Most versions and deployments a list without paging shows, newest first.
 pub(crate) const LISTED_MAX: usize = 100;

@@ -15,17 +15,17 @@ use ::store::{Failure, StoreError};
 use futures_util::future::BoxFuture;
 use product::{House, Product, Runtime, VersionSource};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use tasks::{Clock, Tasks};
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use v4::Part;
 
 use crate::{
     binding::{self, Declared},
     error::WorkersError,
     model::{
-        DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, Version, rfc3339,
+        DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
+        Version, rfc3339,
     },
     rest,
     routes::{RouteTable, Routes},
@@ -66,6 +66,7 @@ pub struct Register {
     runtime: OnceLock<Arc<dyn Runtime>>,
     script_locks: [Mutex<()>; LOCKS],
     publishing: Mutex<()>,
+    uploads: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Register {
@@ -101,9 +102,11 @@ impl Register {
     async fn open(
         house: &House,
         folder: &Path,
-        settings: Settings,
+        mut settings: Settings,
         checks: Arc<dyn Bindable>,
     ) -> Result<Self, WorkersError> {
+        // Hosts are looked up in lower case.
+        settings.base_domain.make_ascii_lowercase();
         Ok(Self {
             store: Store::open(house.meta.clone(), house.vault.clone(), folder).await?,
             settings,
@@ -114,6 +117,7 @@ impl Register {
             runtime: OnceLock::new(),
             script_locks: std::array::from_fn(|_| Mutex::new(())),
             publishing: Mutex::new(()),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         })
     }
 
@@ -135,6 +139,11 @@ impl Register {
     /// For reading; changes go through the register's own functions.
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The right to hold one upload in memory; wait for it before reading the body.
+    pub(crate) async fn upload_permit(&self) -> Result<OwnedSemaphorePermit, WorkersError> {
+        Arc::clone(&self.uploads).acquire_owned().await.map_err(|_closed| WorkersError::Interrupted)
     }
 
     /// The script, or the error that says there is none.
@@ -259,9 +268,15 @@ impl Register {
         };
         let id = worker.id;
         let startup_ms = self.runtime()?.trial(&worker).await?.startup_ms;
-        let etag = etag_of(&worker);
-        let version =
-            Version { id, number: 0, created_ms, origin: origin.clone(), etag, startup_ms, manifest };
+        let version = Version {
+            id,
+            number: 0,
+            created_ms,
+            origin: origin.clone(),
+            etag: upload.etag,
+            startup_ms,
+            manifest,
+        };
         let deployment = (intent == Intent::Deploy).then(|| {
             let portion = Portion { version_id: id, percentage: 100.0 };
             let mut deployment = self.new_deployment(vec![portion], origin, "upload");
@@ -444,14 +459,4 @@ fn check_portions(portions: &[Portion]) -> Result<(), WorkersError> {
         return invalid(format!("the percentages must add up to 100, not {sum}"));
     }
     Ok(())
-}
-
-/// The content's fingerprint: names, kinds and bytes of all modules in upload order.
-fn etag_of(worker: &WorkerVersion) -> String {
-    let mut hasher = Sha256::new();
-    for module in &worker.modules {
-        hasher.update(format!("{}\0{:?}\0{}\0", module.name, module.kind, module.content.len()));
-        hasher.update(&module.content);
-    }
-    hex::encode(hasher.finalize())
 }

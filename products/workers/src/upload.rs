@@ -10,6 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use model::{BindingKind, Compatibility, Entry, Module, ModuleKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use time::{Date, macros::format_description};
 use v4::Part;
 
@@ -40,6 +41,8 @@ pub(crate) struct Upload {
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) hints: Map<String, Value>,
     pub(crate) settings: Map<String, Value>,
+    /// SHA-256 over all modules.
+    pub(crate) etag: String,
 }
 
 /// What bounds an upload besides the constants of `model.rs`.
@@ -68,6 +71,7 @@ pub(crate) fn parse(parts: Vec<Part>, limits: UploadLimits) -> Result<Upload, Wo
         return Err(WorkersError::ScriptTooLarge(script_bytes_max));
     }
     Ok(Upload {
+        etag: etag_of(&modules),
         entry,
         modules,
         bindings,
@@ -326,6 +330,16 @@ fn exceeds_compressed(modules: &[Module], bytes_max: u64) -> bool {
     let mut encoder = GzEncoder::new(Counter { left: bytes_max }, Compression::default());
     let fed = code().try_for_each(|module| encoder.write_all(&module.content));
     fed.and_then(|()| encoder.finish().map(drop)).is_err()
+}
+
+/// The content's fingerprint: names, kinds and bytes of all modules in upload order.
+fn etag_of(modules: &[Module]) -> String {
+    let mut hasher = Sha256::new();
+    for module in modules {
+        hasher.update(format!("{}\0{:?}\0{}\0", module.name, module.kind, module.content.len()));
+        hasher.update(&module.content);
+    }
+    hex::encode(hasher.finalize())
 }
 
 /// Takes `left` bytes and fails at the next.

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use model::TokenId;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use v4::{ApiError, Envelope, Json, Paging, Path, code};
 
@@ -19,6 +19,7 @@ pub(super) struct TokenRequest {
     policies: Vec<Policy>,
     not_before: Option<String>,
     expires_on: Option<String>,
+    condition: Option<Map<String, Value>>,
 }
 
 /// `GET /user/tokens`
@@ -45,6 +46,10 @@ pub(super) async fn token_create(
     if body.name.is_empty() || TOKEN_NAME_BYTES_MAX < body.name.len() {
         let message = format!("a token's name has 1 to {TOKEN_NAME_BYTES_MAX} bytes");
         return Err(TokenError::Invalid(message).into());
+    }
+    // A restriction that would not be enforced must not look as if it were.
+    if body.condition.is_some_and(|condition| !condition.is_empty()) {
+        return Err(TokenError::Invalid("conditions on tokens are not supported yet".to_owned()).into());
     }
     scope::check(&body.policies, &identity.account).map_err(TokenError::Invalid)?;
     let new = NewToken {

@@ -54,7 +54,7 @@ async fn tokens_outlive_a_restart_and_a_revoked_one_does_not() {
     assert!(api.first.is_none(), "the first token is made once");
     api.get(&token, "/user").await.ok();
     api.get(&kept, "/user").await.ok();
-    assert_eq!(api.get(&revoked, "/user").await.refusal(), (401, 10_000));
+    assert_eq!(api.get(&revoked, "/user").await.refusal(), (403, 9_109));
     assert_eq!(api.call(&kept, "POST", "/user/tokens", json!({})).await.refusal(), (403, 10_000));
 }
 
@@ -69,11 +69,11 @@ async fn a_token_works_only_in_its_time() {
     let made = api.call(&api.token(), "POST", "/user/tokens", body).await.ok();
     let text = made["value"].as_str().expect("a text");
     assert_eq!(made["status"], "disabled");
-    assert_eq!(api.get(text, "/user").await.refusal(), (401, 10_000));
+    assert_eq!(api.get(text, "/user").await.refusal(), (403, 9_109));
     api.house.clock.advance(Duration::from_secs(10));
     api.get(text, "/user").await.ok();
     api.house.clock.advance(Duration::from_secs(50));
-    assert_eq!(api.get(text, "/user").await.refusal(), (401, 10_000));
+    assert_eq!(api.get(text, "/user").await.refusal(), (403, 9_109));
 }
 
 #[tokio::test]
@@ -93,6 +93,7 @@ async fn a_token_that_cannot_be_is_refused() {
         json!({"name": "", "policies": [good]}),
         json!({"name": "x".repeat(121), "policies": [good]}),
         json!({"name": "t", "policies": [good], "expires_on": "tomorrow"}),
+        json!({"name": "t", "policies": [good], "condition": {"request_ip": {"in": ["192.0.2.0/24"]}}}),
         policy("effect", json!("deny")),
         policy("resources", foreign),
         policy("permission_groups", json!([])),

@@ -15,18 +15,14 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRequestParts, RawPathParams},
+    extract::{FromRequestParts, RawPathParams},
     http::{header::USER_AGENT, request::Parts},
     routing::{get, patch, post, put},
 };
 use model::ScriptName;
 use v4::{ApiError, Principal};
 
-use crate::{
-    error::WorkersError,
-    model::{Origin, UPLOAD_BYTES_MAX},
-    register::Register,
-};
+use crate::{error::WorkersError, model::Origin, register::Register};
 
 /// All routes, with full paths below `/client/v4`.
 pub(crate) fn router(register: Arc<Register>) -> Router {
@@ -34,10 +30,9 @@ pub(crate) fn router(register: Arc<Register>) -> Router {
     let script = format!("{A}/scripts/{{script}}");
     let script = |rest: &str| format!("{script}{rest}");
     let account = |rest: &str| format!("{A}{rest}");
-    let upload_limit = DefaultBodyLimit::max(usize::try_from(UPLOAD_BYTES_MAX).unwrap_or(usize::MAX));
     Router::new()
-        .route(&script(""), put(upload::script_upload).layer(upload_limit))
-        .route(&script("/versions"), post(upload::version_upload).layer(upload_limit))
+        .route(&script(""), put(upload::script_upload))
+        .route(&script("/versions"), post(upload::version_upload))
         .route(&script(""), get(content::script_content).delete(scripts::script_delete))
         .route(&script("/content/v2"), get(content::script_content))
         .route(&script("/versions"), get(versions::version_list))

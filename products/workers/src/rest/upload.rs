@@ -25,6 +25,7 @@ pub(super) async fn script_upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Envelope<Value>, ApiError> {
+    let _permit = register.upload_permit().await?;
     let parts = read_parts(&headers, body).await?;
     let (script, version) = register.upload(name, parts, origin, Intent::Deploy).await?;
     Ok(Envelope::new(json!({
@@ -54,6 +55,7 @@ pub(super) async fn version_upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Envelope<Value>, ApiError> {
+    let _permit = register.upload_permit().await?;
     let parts = read_parts(&headers, body).await?;
     let (script, version) = register.upload(name, parts, origin, Intent::Keep).await?;
     Ok(Envelope::new(version_answer(&script, &version)))

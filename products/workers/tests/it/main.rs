@@ -4,5 +4,6 @@
 mod deploy;
 mod durability;
 mod harness;
+mod hostile;
 mod refusals;
 mod takeover;
