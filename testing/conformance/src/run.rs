@@ -17,6 +17,8 @@ pub struct Selection {
     pub filters: Vec<String>,
     /// Only the reference side, which must answer with the expected statuses.
     pub reference_only: bool,
+    /// Prints what the reference answered: for the one who writes a case.
+    pub show: bool,
 }
 
 impl Selection {
@@ -28,6 +30,7 @@ impl Selection {
         for argument in arguments {
             match argument.strip_prefix("--") {
                 Some("reference-only") => selection.reference_only = true,
+                Some("show") => selection.show = true,
                 Some(_) => {}
                 None => selection.filters.push(argument),
             }
@@ -50,7 +53,7 @@ pub async fn run(selection: &Selection) -> bool {
         let server = if selection.reference_only { None } else { Some(start_server().await) };
         println!("\nrunning {} conformance cases", cases.len());
         for case in &cases {
-            failed += usize::from(!report(case, &mut reference, server.as_ref()).await);
+            failed += usize::from(!report(case, selection, &mut reference, server.as_ref()).await);
         }
         if let Some(server) = server {
             server.stop().await;
@@ -69,14 +72,24 @@ async fn start_server() -> Server {
     server
 }
 
-async fn report(case: &Case, reference: &mut Reference, server: Option<&Server>) -> bool {
-    let problems = problems(case, reference, server).await;
+async fn report(
+    case: &Case,
+    selection: &Selection,
+    reference: &mut Reference,
+    server: Option<&Server>,
+) -> bool {
+    let problems = problems(case, selection, reference, server).await;
     println!("test {} ... {}", case.name, if problems.is_empty() { "ok" } else { "FAILED" });
     problems.iter().for_each(|problem| println!("    {problem}"));
     problems.is_empty()
 }
 
-async fn problems(case: &Case, reference: &mut Reference, server: Option<&Server>) -> Vec<String> {
+async fn problems(
+    case: &Case,
+    selection: &Selection,
+    reference: &mut Reference,
+    server: Option<&Server>,
+) -> Vec<String> {
     let theirs = match reference.load(case) {
         Ok(address) => address,
         Err(error) => return vec![format!("the reference refused the Worker: {error}")],
@@ -90,6 +103,9 @@ async fn problems(case: &Case, reference: &mut Reference, server: Option<&Server
     for (index, ask) in case.description.requests.iter().enumerate() {
         let title = format!("request {index}, {} {}", ask.method, ask.path);
         let expected = send(&theirs, case.request(ask)).await;
+        if selection.show {
+            println!("    {title}\n    {} {:?}\n    {}", expected.status, expected.headers, expected.text());
+        }
         problems.extend(status_problem(&title, "reference", ask, &expected));
         let Some(server) = server else { continue };
         let actual = send(server.http(), case.request(ask)).await;
