@@ -1,7 +1,8 @@
 //! Runs the cases and says which agree.
 #![expect(clippy::print_stdout, reason = "this is the report of a test program")]
 
-use testkit::{Answer, Server, send};
+use http::{HeaderMap, StatusCode};
+use testkit::{Answer, Message, Server, WebSocket, send};
 
 use crate::{
     case::{Ask, Case, load_all},
@@ -9,6 +10,9 @@ use crate::{
     ours,
     reference::Reference,
 };
+
+/// How much of an answer is printed.
+const SHOWN_CHARS_MAX: usize = 2000;
 
 /// Which cases run, and where.
 #[derive(Debug, Default, Clone)]
@@ -102,13 +106,14 @@ async fn problems(
     let mut problems = Vec::new();
     for (index, ask) in case.description.requests.iter().enumerate() {
         let title = format!("request {index}, {} {}", ask.method, ask.path);
-        let expected = send(&theirs, case.request(ask)).await;
+        let expected = answer(&theirs, case, ask).await;
         if selection.show {
-            println!("    {title}\n    {} {:?}\n    {}", expected.status, expected.headers, expected.text());
+            let text: String = expected.text().chars().take(SHOWN_CHARS_MAX).collect();
+            println!("    {title}\n    {} {:?}\n    {text}", expected.status, expected.headers);
         }
         problems.extend(status_problem(&title, "reference", ask, &expected));
         let Some(server) = server else { continue };
-        let actual = send(server.http(), case.request(ask)).await;
+        let actual = answer(server.http(), case, ask).await;
         problems.extend(status_problem(&title, "ours", ask, &actual));
         let found = disagreements(case, ask, &expected, &actual);
         problems.extend(undeclared(case, index, &found).map(|place| {
@@ -118,6 +123,25 @@ async fn problems(
         problems.extend(stale(case, index, &found));
     }
     problems
+}
+
+/// What one side answers; a conversation over a WebSocket is told as an answer whose body lists what came back.
+async fn answer(address: &str, case: &Case, ask: &Ask) -> Answer {
+    if ask.websocket.is_empty() {
+        return send(address, case.request(ask)).await;
+    }
+    let mut socket = WebSocket::open(address, &case.host(), &ask.path).await;
+    let mut heard = Vec::new();
+    for message in &ask.websocket {
+        socket.send(message).await;
+        heard.push(match socket.next().await {
+            Some(Message::Text(text)) => text.to_string(),
+            Some(Message::Close(Some(frame))) => format!("closed with {}: {}", frame.code, frame.reason),
+            other => format!("{other:?}"),
+        });
+    }
+    let body = serde_json::Value::from(heard).to_string().into();
+    Answer { status: StatusCode::SWITCHING_PROTOCOLS, headers: HeaderMap::new(), body }
 }
 
 /// A case in which both sides fail alike proves nothing.
