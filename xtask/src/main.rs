@@ -39,6 +39,9 @@ enum Command {
         /// Only the reference side: whether the case itself is right
         #[arg(long)]
         reference_only: bool,
+        /// Print what the reference answers
+        #[arg(long)]
+        show: bool,
     },
     /// Measure our figures against the other side's and write docs/benchmarks.md
     Bench {
@@ -62,7 +65,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Check => check::run(),
         Command::Test { krate } => suites::test(krate.as_deref()),
-        Command::Conform { filter, reference_only } => suites::conform(filter.as_deref(), reference_only),
+        Command::Conform { filter, reference_only, show } => {
+            suites::conform(filter.as_deref(), reference_only, show)
+        }
         Command::Bench { quick, filter } => suites::bench(quick, filter.as_deref()),
         Command::Demo { once } => demo::run(once),
         Command::Clients => clients::install().and_then(|_| suites::examples()),

@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the printer of a command-line tool")]
 
 use std::{
-    io::Write as _,
+    io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -64,13 +64,17 @@ pub(crate) fn openly(title: &str, command: &mut Command) -> anyhow::Result<()> {
 
 /// Runs a step of our own and prints one line when it ends.
 pub(crate) fn timed<T>(title: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    print!("      … {title}\r");
-    let _ = std::io::stdout().flush();
+    let is_watched = std::io::stdout().is_terminal();
+    if is_watched {
+        print!("      … {title}\r");
+        // A terminal that has gone shows nothing; the step is done all the same.
+        let _ = std::io::stdout().flush();
+    }
     let begun = now();
     let outcome = work();
     match &outcome {
         Ok(_) => done(title, begun.elapsed()),
-        Err(_) => println!("failed  {title}"),
+        Err(_) => println!(" failed {title}"),
     }
     outcome
 }

@@ -24,7 +24,7 @@ pub(crate) fn test(krate: Option<&str>) -> anyhow::Result<()> {
 }
 
 /// The conformance cases alone.
-pub(crate) fn conform(filter: Option<&str>, reference_only: bool) -> anyhow::Result<()> {
+pub(crate) fn conform(filter: Option<&str>, reference_only: bool, show: bool) -> anyhow::Result<()> {
     let clients = clients::install()?;
     if !reference_only {
         build(&["build", "--package", "cli", "--quiet"])?;
@@ -32,6 +32,7 @@ pub(crate) fn conform(filter: Option<&str>, reference_only: bool) -> anyhow::Res
     let mut arguments = vec!["test", "--quiet", "--package", "conformance", "--test", "cases", "--"];
     arguments.extend(filter);
     arguments.extend(reference_only.then_some("--reference-only"));
+    arguments.extend(show.then_some("--show"));
     step::openly("conformance", with_programs(&mut step::cargo(&arguments), &clients))
 }
 

@@ -98,6 +98,9 @@ pub(crate) struct Ask {
     pub(crate) status: u16,
     #[serde(default)]
     pub(crate) compare_headers: Vec<String>,
+    /// Opens a WebSocket and sends these, each after the answer to the one before.
+    #[serde(default)]
+    pub(crate) websocket: Vec<String>,
 }
 
 /// Where we differ from the reference on purpose.
@@ -212,5 +215,6 @@ fn default_requests() -> Vec<Ask> {
         body_base64: String::new(),
         status: default_status(),
         compare_headers: Vec::new(),
+        websocket: Vec::new(),
     }]
 }

@@ -1,7 +1,8 @@
 //! Runs the cases and says which agree.
 #![expect(clippy::print_stdout, reason = "this is the report of a test program")]
 
-use testkit::{Answer, Server, send};
+use http::{HeaderMap, StatusCode};
+use testkit::{Answer, Message, Server, WebSocket, send};
 
 use crate::{
     case::{Ask, Case, load_all},
@@ -10,6 +11,9 @@ use crate::{
     reference::Reference,
 };
 
+/// How much of an answer is printed.
+const SHOWN_CHARS_MAX: usize = 2000;
+
 /// Which cases run, and where.
 #[derive(Debug, Default, Clone)]
 pub struct Selection {
@@ -17,6 +21,8 @@ pub struct Selection {
     pub filters: Vec<String>,
     /// Only the reference side, which must answer with the expected statuses.
     pub reference_only: bool,
+    /// Prints what the reference answered: for the one who writes a case.
+    pub show: bool,
 }
 
 impl Selection {
@@ -28,6 +34,7 @@ impl Selection {
         for argument in arguments {
             match argument.strip_prefix("--") {
                 Some("reference-only") => selection.reference_only = true,
+                Some("show") => selection.show = true,
                 Some(_) => {}
                 None => selection.filters.push(argument),
             }
@@ -50,7 +57,7 @@ pub async fn run(selection: &Selection) -> bool {
         let server = if selection.reference_only { None } else { Some(start_server().await) };
         println!("\nrunning {} conformance cases", cases.len());
         for case in &cases {
-            failed += usize::from(!report(case, &mut reference, server.as_ref()).await);
+            failed += usize::from(!report(case, selection, &mut reference, server.as_ref()).await);
         }
         if let Some(server) = server {
             server.stop().await;
@@ -69,14 +76,24 @@ async fn start_server() -> Server {
     server
 }
 
-async fn report(case: &Case, reference: &mut Reference, server: Option<&Server>) -> bool {
-    let problems = problems(case, reference, server).await;
+async fn report(
+    case: &Case,
+    selection: &Selection,
+    reference: &mut Reference,
+    server: Option<&Server>,
+) -> bool {
+    let problems = problems(case, selection, reference, server).await;
     println!("test {} ... {}", case.name, if problems.is_empty() { "ok" } else { "FAILED" });
     problems.iter().for_each(|problem| println!("    {problem}"));
     problems.is_empty()
 }
 
-async fn problems(case: &Case, reference: &mut Reference, server: Option<&Server>) -> Vec<String> {
+async fn problems(
+    case: &Case,
+    selection: &Selection,
+    reference: &mut Reference,
+    server: Option<&Server>,
+) -> Vec<String> {
     let theirs = match reference.load(case) {
         Ok(address) => address,
         Err(error) => return vec![format!("the reference refused the Worker: {error}")],
@@ -89,10 +106,14 @@ async fn problems(case: &Case, reference: &mut Reference, server: Option<&Server
     let mut problems = Vec::new();
     for (index, ask) in case.description.requests.iter().enumerate() {
         let title = format!("request {index}, {} {}", ask.method, ask.path);
-        let expected = send(&theirs, case.request(ask)).await;
+        let expected = answer(&theirs, case, ask).await;
+        if selection.show {
+            let text: String = expected.text().chars().take(SHOWN_CHARS_MAX).collect();
+            println!("    {title}\n    {} {:?}\n    {text}", expected.status, expected.headers);
+        }
         problems.extend(status_problem(&title, "reference", ask, &expected));
         let Some(server) = server else { continue };
-        let actual = send(server.http(), case.request(ask)).await;
+        let actual = answer(server.http(), case, ask).await;
         problems.extend(status_problem(&title, "ours", ask, &actual));
         let found = disagreements(case, ask, &expected, &actual);
         problems.extend(undeclared(case, index, &found).map(|place| {
@@ -102,6 +123,25 @@ async fn problems(case: &Case, reference: &mut Reference, server: Option<&Server
         problems.extend(stale(case, index, &found));
     }
     problems
+}
+
+/// What one side answers; a conversation over a WebSocket is told as an answer whose body lists what came back.
+async fn answer(address: &str, case: &Case, ask: &Ask) -> Answer {
+    if ask.websocket.is_empty() {
+        return send(address, case.request(ask)).await;
+    }
+    let mut socket = WebSocket::open(address, &case.host(), &ask.path).await;
+    let mut heard = Vec::new();
+    for message in &ask.websocket {
+        socket.send(message).await;
+        heard.push(match socket.next().await {
+            Some(Message::Text(text)) => text.to_string(),
+            Some(Message::Close(Some(frame))) => format!("closed with {}: {}", frame.code, frame.reason),
+            other => format!("{other:?}"),
+        });
+    }
+    let body = serde_json::Value::from(heard).to_string().into();
+    Answer { status: StatusCode::SWITCHING_PROTOCOLS, headers: HeaderMap::new(), body }
 }
 
 /// A case in which both sides fail alike proves nothing.

@@ -8,11 +8,20 @@ use std::{
     time::Duration,
 };
 
-use crate::wait_until;
+use tokio::sync::watch;
+
+use crate::within;
 
 /// A server's output so far, from both of its streams in the order of arrival.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Content>>);
+pub struct Log(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    content: Mutex<Content>,
+    /// How many lines there are: what a waiting test is woken by.
+    count: watch::Sender<usize>,
+}
 
 #[derive(Debug, Default)]
 struct Content {
@@ -37,13 +46,16 @@ impl Log {
     /// # Panics
     /// If there is none within `limit`.
     pub async fn wait_for(&self, text: &str, limit: Duration) -> String {
-        let mut found = None;
-        wait_until(&format!("a log line with `{text}`"), limit, || {
-            found = self.lock().lines.iter().find(|line| line.contains(text)).cloned();
-            found.is_some()
+        let mut count = self.0.count.subscribe();
+        within(&format!("a log line with `{text}`"), limit, async {
+            loop {
+                if let Some(line) = self.lock().lines.iter().find(|line| line.contains(text)).cloned() {
+                    return line;
+                }
+                count.changed().await.expect("the sender lives as long as the log");
+            }
         })
-        .await;
-        found.expect("the wait ends with a line")
+        .await
     }
 
     /// The complaints that nobody announced.
@@ -74,12 +86,13 @@ impl Log {
                 // A full disk must not stop the reading: the server would block on its output.
                 let _ = writeln!(copy, "{line}");
                 log.lock().lines.push(line);
+                log.0.count.send_modify(|count| *count += 1);
             }
         });
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

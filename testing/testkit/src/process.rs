@@ -95,6 +95,14 @@ pub fn children_of(parent: u32) -> Vec<Process> {
     numbers.filter_map(look_at).filter(|(_, status)| is_child(status)).map(|(process, _)| process).collect()
 }
 
+/// The resident memory of a process, in bytes; `None` when it has ended.
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kibibytes =
+        text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    kibibytes.map(|count: u64| count * 1024)
+}
+
 struct Status {
     state: String,
     parent: String,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     path::PathBuf,
     process::{Child, ExitStatus, Stdio},
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Answer, Clients, Connection, DataFolder, Log, Process, RawAnswer, Script, WebSocket, Wrangler,
-    WranglerCommand, children_of, clients, command, http_client, wait_until,
+    WranglerCommand, children_of, clients, command, http_client, process::resident_bytes, wait_until,
 };
 
 /// How long a server may take until all its doors listen.
@@ -109,8 +110,9 @@ impl ServerBuilder {
         }
         let mut child = serve
             .args(&self.arguments)
+            .env_clear()
+            .envs(surroundings(&folder))
             .env("SKERRY_WORKERD", Clients::find().workerd())
-            .env("NO_COLOR", "1")
             .envs(&self.variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -185,6 +187,15 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How much memory it has resident, in bytes.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        resident_bytes(self.pid()).expect("the server runs")
     }
 
     /// Its engine processes.
@@ -351,6 +362,16 @@ fn environment(
     assert!(output.status.success(), "skerry env: {}\n{text}{errors}", output.status);
     let pairs = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
     pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned())).collect()
+}
+
+/// What a server sees of the developer's environment: nothing but where programs are.
+fn surroundings(folder: &DataFolder) -> [(&'static str, OsString); 4] {
+    [
+        ("PATH", clients::search_path()),
+        ("HOME", folder.path().into()),
+        ("NO_COLOR", "1".into()),
+        ("RUST_BACKTRACE", "1".into()),
+    ]
 }
 
 fn without_scheme(origin: &str) -> &str {

@@ -2,6 +2,9 @@
 
 use super::File;
 
+/// How a file says what it owns: itself, or a crate's root by its README.
+const OPENINGS: &[&str] = &["//!", "#![doc = include_str!(\"../README.md\")]"];
+
 /// A file stops here; tests at its foot are not counted.
 const LINES_MAX: usize = 800;
 
@@ -29,7 +32,7 @@ fn file_problems(file: &File) -> Vec<String> {
     let mut problems = Vec::new();
     let mut report = |what: String| problems.push(format!("{}: {what}", file.path));
     if file.is("rs") {
-        if !file.text.starts_with("//!") {
+        if !OPENINGS.iter().any(|opening| file.text.starts_with(opening)) {
             report("must begin with `//!` and one sentence that says what it owns".into());
         }
         let lines = file.text.lines().take_while(|line| *line != "#[cfg(test)]").count();

@@ -28,6 +28,7 @@ async fn a_server_is_reached_through_its_doors_and_ends_cleanly() {
     assert_eq!(answer["token"], "Bearer secret-token");
     let raw = server.raw(b"nonsense\r\n\r\n").await;
     assert!(raw.text.starts_with("HTTP/1.1 400") && raw.is_closed, "{raw:?}");
+    assert!(1024 * 1024 < server.resident_bytes());
     server.stop().await;
 }
 

@@ -1,0 +1,78 @@
+//! The load generator: a number of keep-alive connections, each asking again as soon as it is answered. The same for every
+//! side.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use testkit::Connection;
+use tokio::task::JoinSet;
+
+/// Connections of every measurement.
+pub(crate) const CONNECTIONS: usize = 16;
+
+/// Where requests go and what they look like.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) address: String,
+    pub(crate) host: String,
+    pub(crate) path: &'static str,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+/// Loads a target for a while; answers per second. Any answer but 200 is an error: a failing side is quick.
+pub(crate) async fn run(target: &Target, duration: Duration) -> anyhow::Result<f64> {
+    let begun = now();
+    let mut connections = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let target = target.clone();
+        connections.spawn(async move { connection(&target, begun, duration).await });
+    }
+    let mut answers = 0_u32;
+    while let Some(outcome) = connections.join_next().await {
+        answers += outcome.context("wait for a connection")??;
+    }
+    Ok(f64::from(answers) / begun.elapsed().as_secs_f64())
+}
+
+/// One request over a connection of its own.
+pub(crate) async fn once(target: &Target) -> anyhow::Result<()> {
+    let mut connection = Connection::open(&target.address).await;
+    exchange(&mut connection, target).await
+}
+
+async fn connection(target: &Target, begun: Instant, duration: Duration) -> anyhow::Result<u32> {
+    let mut connection = Connection::open(&target.address).await;
+    let mut answers = 0;
+    while begun.elapsed() < duration {
+        exchange(&mut connection, target).await?;
+        answers += 1;
+    }
+    Ok(answers)
+}
+
+async fn exchange(connection: &mut Connection<Empty<Bytes>>, target: &Target) -> anyhow::Result<()> {
+    let mut request = Request::get(target.path).header(http::header::HOST, &target.host);
+    for (name, value) in target.headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Empty::new()).context("build a request")?;
+    let response = connection.send(request).await.with_context(|| format!("ask {}", target.host))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.context("read an answer")?.to_bytes();
+    ensure!(
+        status == StatusCode::OK,
+        "{} answered {status}: {}",
+        target.host,
+        String::from_utf8_lossy(&body)
+    );
+    Ok(())
+}
+
+/// The time, for measuring.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,258 @@
+//! The sides of the comparison: the same Workers on Skerry, on bare workerd, on workerd with its bundled KV, and under
+//! `wrangler dev`.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, bail};
+use http::Method;
+use serde_json::json;
+use testkit::{Background, Clients, DataFolder, Project, Script, Server, Wrangler, command};
+
+use crate::load::Target;
+
+/// What is measured, by whom it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    SkerryNoop,
+    BareNoop,
+    DevNoop,
+    SkerryGet,
+    BundledGet,
+    SkerryPut,
+    BundledPut,
+    SkerryCold,
+    BareCold,
+}
+
+impl Side {
+    /// Whether its figure is a rate; otherwise it is a time.
+    pub(crate) fn is_rate(&self) -> bool {
+        !matches!(self, Self::SkerryCold | Self::BareCold)
+    }
+}
+
+/// The Worker that does nothing.
+pub(crate) const NOOP: &str = "export default { fetch() { return new Response('ok'); } };\n";
+
+/// The Worker that reads one key again and again, and writes one after the other.
+const KV: &str = "
+const value = 'v'.repeat(1024);
+let next = 0;
+export default {
+  async fetch(request, { KV }) {
+    if (request.url.endsWith('/get')) return new Response(await KV.get('hot'));
+    if (request.url.endsWith('/fill')) await KV.put('hot', value);
+    else await KV.put(`key-${next++ % 1000}`, value);
+    return new Response('ok');
+  },
+};
+";
+
+/// The headers that our ingress adds: bare workerd has to read as much for each request as behind us.
+const INGRESS_HEADERS: &[(&str, &str)] = &[
+    ("x-cf", r#"{"colo":"LOCAL","httpProtocol":"HTTP/1.1","country":"XX","tlsVersion":"","tlsCipher":""}"#),
+    ("x-proto", "http"),
+];
+
+/// How long a side may take until it answers.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The sides that run.
+#[derive(Debug, Default)]
+pub(crate) struct Sides {
+    skerry: Option<Server>,
+    bare: Option<Workerd>,
+    bundled: Option<Workerd>,
+    dev: Option<(Background, Project, String)>,
+}
+
+impl Sides {
+    /// Starts what the given sides need.
+    pub(crate) async fn start(needed: &[Side]) -> anyhow::Result<Self> {
+        let needs = |sides: &[Side]| needed.iter().any(|side| sides.contains(side));
+        let mut started = Self::default();
+        if needs(&[Side::SkerryNoop, Side::SkerryGet, Side::SkerryPut]) {
+            started.skerry = Some(skerry().await?);
+        }
+        if needs(&[Side::BareNoop]) {
+            started.bare = Some(Workerd::start(&bare_config(), &[("worker.js", NOOP)]).await?);
+        }
+        if needs(&[Side::BundledGet, Side::BundledPut]) {
+            let workerd = Workerd::start(BUNDLED_CONFIG, &[("worker.js", KV)]).await?;
+            crate::load::once(&workerd.target("/fill")).await?;
+            started.bundled = Some(workerd);
+        }
+        if needs(&[Side::DevNoop]) {
+            started.dev = Some(dev().await?);
+        }
+        Ok(started)
+    }
+
+    /// Where the load of a side goes.
+    pub(crate) fn target(&self, side: Side) -> anyhow::Result<Target> {
+        let skerry = |host: &str, path| {
+            let server = self.skerry.as_ref().context("Skerry was not started")?;
+            Ok(Target { address: server.http().into(), host: host.into(), path, headers: &[] })
+        };
+        match side {
+            Side::SkerryNoop => skerry("noop.localhost", "/"),
+            Side::SkerryGet => skerry("kv.localhost", "/get"),
+            Side::SkerryPut => skerry("kv.localhost", "/put"),
+            Side::BareNoop => Ok(self.bare.as_ref().context("workerd was not started")?.target("/")),
+            Side::BundledGet => {
+                Ok(self.bundled.as_ref().context("bundled KV was not started")?.target("/get"))
+            }
+            Side::BundledPut => {
+                Ok(self.bundled.as_ref().context("bundled KV was not started")?.target("/put"))
+            }
+            Side::DevNoop => {
+                let (_, _, address) = self.dev.as_ref().context("wrangler dev was not started")?;
+                Ok(Target { address: address.clone(), host: address.clone(), path: "/", headers: &[] })
+            }
+            Side::SkerryCold | Side::BareCold => bail!("{side:?} is not a matter of load"),
+        }
+    }
+}
+
+async fn skerry() -> anyhow::Result<Server> {
+    let server = Server::start().await;
+    server.deploy(&Script::module("noop", NOOP)).await;
+    let path = "/accounts/{account}/storage/kv/namespaces";
+    let namespace = server.api(Method::POST, path, Some(&json!({ "title": "bench" }))).await.json();
+    let id = namespace["result"]["id"].as_str().context("no namespace was created")?;
+    let binding = json!({ "type": "kv_namespace", "name": "KV", "namespace_id": id });
+    server.deploy(&Script::module("kv", KV).binding(binding)).await;
+    let _ = server.get("kv.localhost", "/fill").await.expect(200);
+    Ok(server)
+}
+
+async fn dev() -> anyhow::Result<(Background, Project, String)> {
+    let project = Project::new().file("worker.js", NOOP).file(
+        "wrangler.toml",
+        "name = \"noop\"\nmain = \"worker.js\"\ncompatibility_date = \"2026-11-01\"\n",
+    );
+    let command = Wrangler::New.command(project.path(), &BTreeMap::new());
+    let dev = command.args(["dev", "--ip", "127.0.0.1", "--port", "0"]).start();
+    let ready = dev.log().wait_for("Ready on http://", START_LIMIT).await;
+    let (_, address) = ready.split_once("http://").context("wrangler dev is ready nowhere")?;
+    Ok((dev, project, address.trim().to_owned()))
+}
+
+/// A workerd of its own with its config as a binary message, as we give it to ours.
+#[derive(Debug)]
+pub(crate) struct Workerd {
+    _process: Background,
+    port: u64,
+}
+
+impl Workerd {
+    /// Starts one and waits until it listens.
+    pub(crate) async fn start(config: &str, files: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::spawn(Prepared::new(config, files)?).await
+    }
+
+    /// Starts one whose config was prepared before.
+    pub(crate) async fn spawn(prepared: Prepared) -> anyhow::Result<Self> {
+        let Prepared { command, folder } = prepared;
+        let process = Background::start(command, folder);
+        let ready = process.log().wait_for("\"listen\"", START_LIMIT).await;
+        let event: serde_json::Value =
+            serde_json::from_str(&ready).context("parse workerd's announcement")?;
+        let port = event["port"].as_u64().context("workerd announced no port")?;
+        Ok(Self { _process: process, port })
+    }
+
+    /// A path of its only Worker.
+    pub(crate) fn target(&self, path: &'static str) -> Target {
+        let address = format!("127.0.0.1:{}", self.port);
+        Target { host: address.clone(), address, path, headers: INGRESS_HEADERS }
+    }
+}
+
+/// A workerd that only has to be started.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    command: Command,
+    folder: DataFolder,
+}
+
+impl Prepared {
+    /// Compiles a text config (`http` is the socket's name) and lays out its files.
+    pub(crate) fn new(config: &str, files: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = DataFolder::new();
+        for (name, content) in files.iter().chain(&[("config.capnp", config)]) {
+            fs::write(folder.path().join(name), content).with_context(|| format!("write {name}"))?;
+        }
+        for name in ["state", "blobs"] {
+            fs::create_dir(folder.path().join(name)).with_context(|| format!("create {name}"))?;
+        }
+        let binary = folder.path().join("config.bin");
+        compile(folder.path(), &binary)?;
+        let mut serve = command(Clients::find().workerd());
+        serve.args(["serve", "--experimental", "--binary", "-", "--control-fd=1"]);
+        serve.arg("--socket-addr=http=127.0.0.1:0").current_dir(folder.path());
+        serve.stdin(fs::File::open(&binary).context("open the compiled config")?);
+        Ok(Self { command: serve, folder })
+    }
+}
+
+fn compile(folder: &Path, binary: &Path) -> anyhow::Result<()> {
+    let output = command(Clients::find().workerd())
+        .args(["compile", "--config-only", "config.capnp"])
+        .current_dir(folder)
+        .output()
+        .context("start workerd compile")?;
+    if !output.status.success() {
+        bail!("workerd compile: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    fs::write(binary, output.stdout).context("write the compiled config")
+}
+
+/// Bare workerd with the options that our sockets have.
+pub(crate) fn bare_config() -> String {
+    r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "noop", worker = (
+    modules = [(name = "worker.js", esModule = embed "worker.js")],
+    compatibilityDate = "2026-11-01"))],
+  sockets = [(name = "http", service = "noop",
+    http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
+"#
+    .to_owned()
+}
+
+/// workerd with its own KV: a Durable Object with SQLite behind the same binding.
+const BUNDLED_CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "app", worker = (
+      modules = [(name = "worker.js", esModule = embed "worker.js")],
+      compatibilityDate = "2026-11-01",
+      bindings = [(name = "KV", kvNamespace = (name = "kv", props = (json = "{\"namespace\":\"ns1\"}")))])),
+    (name = "kv", worker = (
+      modules = [(name = "kv.js", bundled = "/workerd/kv.js")], compatibilityDate = "2026-11-01",
+      bindings = [(name = "SHARD", durableObjectNamespace = "KVNamespace"), (name = "BLOBS", service = "blobs")],
+      durableObjectNamespaces = [(className = "KVNamespace", uniqueKey = "kv", enableSql = true)],
+      durableObjectStorage = (localDisk = "state"))),
+    (name = "state", disk = (path = "state", writable = true)),
+    (name = "blobs", disk = (path = "blobs", writable = true))],
+  sockets = [(name = "http", service = "app",
+    http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load;
+
+    /// The other sides must keep working while ours changes: a side that answers errors would be no comparison.
+    #[tokio::test]
+    async fn the_other_sides_answer() {
+        let needed = [Side::BareNoop, Side::BundledGet, Side::BundledPut, Side::DevNoop];
+        let sides = Sides::start(&needed).await.unwrap();
+        for side in needed {
+            let rate = load::run(&sides.target(side).unwrap(), Duration::from_millis(200)).await.unwrap();
+            assert!(0.0 < rate, "{side:?} answered nothing");
+        }
+    }
+}
