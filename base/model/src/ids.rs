@@ -103,13 +103,13 @@ macro_rules! uuid_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.hyphenated().fmt(formatter)
+                fmt::Display::fmt(&self.0.hyphenated(), formatter)
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.hyphenated().fmt(formatter)
+                fmt::Display::fmt(&self.0.hyphenated(), formatter)
             }
         }
     };

@@ -132,12 +132,10 @@ impl Tokens {
         Ok(Self { meta, vault, clock: house.clock.clone(), account: house.account.clone(), active })
     }
 
-    /// Makes the first token if there is none. The caller keeps what it returns: the text cannot be read again.
-    pub async fn ensure_first(&self) -> Result<Option<Credentials>, TokenError> {
-        if !self.list().is_empty() {
-            return Ok(None);
-        }
-        self.make_owner().await.map(Some)
+    /// Whether this is the text of a token that may be used now.
+    #[must_use]
+    pub fn accepts(&self, text: &str) -> bool {
+        self.recognise(text).is_some()
     }
 
     /// Makes a token that may do everything: the first one, or one for a server whose kept credentials are gone (a crash

@@ -240,7 +240,7 @@ async fn ensure_credentials(house: &House, tokens: &Tokens) -> Result<(), ServeE
     if stored.is_some_and(|stored| tokens.accepts(&stored.token)) {
         return Ok(());
     }
-    let first = tokens.issue_owners().await.map_err(failed("the tokens"))?;
+    let first = tokens.make_owner().await.map_err(failed("the tokens"))?;
     let credentials = Credentials {
         account_id: first.account_id.to_string(),
         token_id: first.token_id.to_string(),

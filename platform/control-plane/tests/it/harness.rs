@@ -27,26 +27,28 @@ pub(crate) struct Api {
     pub(crate) folder: TempDir,
     pub(crate) house: House,
     pub(crate) router: Router,
-    /// `None` when the folder had tokens already.
+    tokens: Tokens,
+    /// `None` when the folder was opened again.
     pub(crate) first: Option<Credentials>,
 }
 
 impl Api {
     pub(crate) async fn open() -> Self {
-        Self::open_in(tempfile::tempdir().expect("a temporary folder")).await
+        let mut api = Self::open_in(tempfile::tempdir().expect("a temporary folder")).await;
+        api.first = Some(api.tokens.make_owner().await.expect("the first token"));
+        api
     }
 
     pub(crate) async fn open_in(folder: TempDir) -> Self {
         let house = house(folder.path());
         let tokens = Tokens::open(&house).await.expect("the tokens open");
-        let first = tokens.ensure_first().await.expect("the first token");
         let router = router(ControlPlane {
             account: house.account.clone(),
-            tokens,
+            tokens: tokens.clone(),
             products: vec![product()],
             metrics: Arc::new(|| "skerry_up 1\n".to_owned()),
         });
-        Self { folder, house, router, first }
+        Self { folder, house, router, tokens, first: None }
     }
 
     pub(crate) fn token(&self) -> String {
