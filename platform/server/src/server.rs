@@ -127,6 +127,7 @@ impl Server {
         let checks = Arc::new(Exists { kv: kv.namespaces.clone() });
         let workers_settings = workers::Settings {
             base_domain: settings.server.base_domain.clone(),
+            http_port: local(&http).port(),
             script_bytes_max: settings.workers.script_bytes_max,
         };
         let (workers, routes, register) = workers::open(&house, workers_settings, checks)
@@ -195,7 +196,7 @@ struct Exists {
 
 impl workers::Bindable for Exists {
     fn kv_namespace_exists<'a>(&'a self, id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>> {
-        self.kv.exists(id).boxed()
+        std::future::ready(self.kv.exists(id)).boxed()
     }
 }
 

@@ -44,6 +44,8 @@ const LOCKS: usize = 64;
 pub struct Settings {
     /// Workers answer at `<script>.<base_domain>`.
     pub base_domain: String,
+    /// The port of the public door: links without it would lead elsewhere.
+    pub http_port: u16,
     /// Largest script after gzip.
     pub script_bytes_max: u64,
 }
@@ -132,6 +134,15 @@ impl Register {
         format!("{script}.{}", self.settings.base_domain)
     }
 
+    /// Where a browser finds a script: its host with the port of the public door.
+    fn url(&self, script: &ScriptName) -> String {
+        let host = self.host(script);
+        match self.settings.http_port {
+            80 => format!("http://{host}"),
+            port => format!("http://{host}:{port}"),
+        }
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -192,7 +203,8 @@ impl Register {
             let deployment = register.store.deploy(&name, deployment).await?;
             register.publish().await?;
             register.retire_unless_active(before, &deployment);
-            tracing::info!(script.name = %name, deployment.id = %deployment.id, "Deployed Worker `{name}`");
+            let url = register.url(&name);
+            tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
             Ok(deployment)
         })
         .await
@@ -205,7 +217,7 @@ impl Register {
             let versions = register.store.delete(&name).await?.ok_or(WorkersError::ScriptMissing)?;
             register.publish().await?;
             register.retire(versions);
-            tracing::info!(script.name = %name, "Deleted Worker `{name}`");
+            tracing::info!(script = %name, "Deleted Worker `{name}`");
             Ok(())
         })
         .await
@@ -304,8 +316,8 @@ impl Register {
             self.retire_unless_active(before, deployment);
         }
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
-        let host = self.host(&name);
-        tracing::info!(script.name = %name, version.id = %id, host, "{verb} Worker `{name}`");
+        let url = self.url(&name);
+        tracing::info!(script = %name, version = %id, url, "{verb} Worker `{name}`");
         Ok((script, version))
     }
 
