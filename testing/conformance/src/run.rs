@@ -72,7 +72,7 @@ pub async fn run(selection: &Selection) -> bool {
 async fn start_server() -> Server {
     let server = Server::start().await;
     // Cases that throw are about what the caller sees; that the server notes it is not a complaint about the server.
-    server.log().expect("Uncaught");
+    server.log().expect("Worker threw exception");
     server
 }
 
