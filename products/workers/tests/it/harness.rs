@@ -51,7 +51,11 @@ impl Room {
     /// Opens what another register left in `folder`.
     pub(crate) async fn open_in(folder: TempDir) -> Self {
         let house = house(folder.path());
-        let settings = Settings { base_domain: "localhost".to_owned(), http_port: 8787, script_bytes_max: SCRIPT_BYTES_MAX };
+        let settings = Settings {
+            base_domain: "localhost".to_owned(),
+            http_port: 8787,
+            script_bytes_max: SCRIPT_BYTES_MAX,
+        };
         let opened = workers::open(&house, settings, Arc::new(Namespaces)).await;
         let (product, routes, register) = opened.expect("the register opens");
         let runtime = Arc::new(Notes::default());
