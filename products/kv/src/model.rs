@@ -202,7 +202,7 @@ impl ListQuery {
     }
 
     /// The least key that can be on the page.
-    pub(crate) fn from_key(&self) -> Vec<u8> {
+    pub(crate) fn lower_bound(&self) -> Vec<u8> {
         let prefix = self.prefix.as_bytes().to_vec();
         // Nothing lies between a text and itself followed by a zero.
         let after = self.after.as_ref().map(|after| [after.as_bytes(), &[0]].concat());
@@ -210,7 +210,7 @@ impl ListQuery {
     }
 
     /// The least text beyond all keys with the prefix.
-    pub(crate) fn to_key(&self) -> Vec<u8> {
+    pub(crate) fn upper_bound(&self) -> Vec<u8> {
         let mut bytes = self.prefix.as_bytes().to_vec();
         // UTF-8 has no 0xFF: the last byte has a successor, and 0xFF alone is beyond every text.
         match bytes.last_mut() {
@@ -304,7 +304,7 @@ mod tests {
         let cursor = seal_cursor("ns", "ab");
         let bounds = |prefix, cursor| {
             let query = ListQuery::parse("ns", prefix, cursor, "limit", None).unwrap();
-            (query.from_key(), query.to_key())
+            (query.lower_bound(), query.upper_bound())
         };
         assert_eq!(bounds(None, None), (vec![], vec![0xFF]));
         assert_eq!(bounds(Some("a"), None), (b"a".to_vec(), b"b".to_vec()));

@@ -88,7 +88,7 @@ pub(super) fn list(
     )?;
     // One more than asked for tells whether this page is the last.
     let wanted = query.limit() + 1;
-    let parameters = params![namespace, query.from_key(), query.to_key(), now_s, wanted];
+    let parameters = params![namespace, query.lower_bound(), query.upper_bound(), now_s, wanted];
     let rows = select.query_map(parameters, |row| {
         let name = String::from_utf8(row.get(0)?).map_err(|error| {
             store::rusqlite::Error::FromSqlConversionFailure(

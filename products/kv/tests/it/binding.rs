@@ -50,60 +50,79 @@ async fn keys_are_any_text_and_are_decoded_once() {
     assert_eq!(names, expected, "keys are listed in the order of their bytes");
 }
 
+const KEY_TOO_LONG: &str = "UTF-8 encoded length of 513 exceeds key length limit of 512.";
+
+/// Each request must be refused with this status and reason phrase, which user code sees.
+async fn check_refusals(room: &Room, cases: Vec<(Request<Body>, u16, String)>) {
+    for (request, status, reason) in cases {
+        let target = format!("{} {}", request.method(), request.uri());
+        let answer = room.binding(request).await;
+        assert_eq!((answer.status.as_u16(), answer.reason), (status, Some(reason)), "{target}");
+    }
+}
+
 #[tokio::test]
-async fn what_breaks_a_limit_is_refused_in_cloudflares_words() {
+async fn reads_and_lists_beyond_a_limit_are_refused_in_cloudflares_words() {
     let room = Room::new().await;
-    room.put("/text", "no json").await;
     let long = "k".repeat(513);
-    let soon = (NOW_S + 59).to_string();
-    let now = NOW_S.to_string();
-    let keys_101: Vec<String> = (0..101).map(|index| index.to_string()).collect();
-    let get = |target: &str| Request::get(target).body(Body::empty()).unwrap();
-    let put = |target: &str| Request::put(target).body(Body::from("v")).unwrap();
+    let get = |target: &str, status: u16, reason: &str| {
+        (Request::get(target).body(Body::empty()).unwrap(), status, reason.to_owned())
+    };
+    let cases = vec![
+        get(&format!("/{long}"), 414, KEY_TOO_LONG),
+        get("/.", 400, "Illegal key name \".\". Please use a different name."),
+        get("/%FF?urlencoded=true", 400, "Could not URL-decode key name"),
+        get("/%zz?urlencoded=true", 400, "Could not URL-decode key name"),
+        get("/a?cache_ttl=29", 400, "Invalid cache_ttl of 29. Cache TTL must be at least 30."),
+        get(
+            "/?key_count_limit=0",
+            400,
+            "Invalid key_count_limit of 0. Please specify an integer greater than 0.",
+        ),
+        get(
+            "/?key_count_limit=1001",
+            400,
+            "Invalid key_count_limit of 1001. Please specify an integer less than 1000.",
+        ),
+        get(&format!("/?prefix={long}"), 414, KEY_TOO_LONG),
+        get(
+            "/?cursor=garbage",
+            400,
+            "Invalid cursor. Please pass the cursor of the previous page of the same namespace.",
+        ),
+    ];
+    check_refusals(&room, cases).await;
+    let patch = Request::patch("/a").body(Body::empty()).unwrap();
+    assert_eq!(room.binding(patch).await.status, 405);
+}
+
+#[tokio::test]
+async fn puts_beyond_a_limit_are_refused_in_cloudflares_words() {
+    let room = Room::new().await;
+    let put = |target: &str, status: u16, reason: &str| {
+        (Request::put(target).body(Body::from("v")).unwrap(), status, reason.to_owned())
+    };
     let put_metadata =
         |metadata: &str| Request::put("/a").header("CF-KV-Metadata", metadata).body(Body::from("v")).unwrap();
-    let bulk = |body: Value| Request::post("/bulk/get").body(Body::from(body.to_string())).unwrap();
-    let cases = [
-        (
-            get(&format!("/{long}")),
-            414,
-            "UTF-8 encoded length of 513 exceeds key length limit of 512.".to_owned(),
-        ),
-        (
-            put(&format!("/{long}")),
-            414,
-            "UTF-8 encoded length of 513 exceeds key length limit of 512.".to_owned(),
-        ),
-        (get("/."), 400, "Illegal key name \".\". Please use a different name.".to_owned()),
-        (
-            put("/%2E%2E?urlencoded=true"),
+    let soon = NOW_S + 59;
+    let cases = vec![
+        put(&format!("/{}", "k".repeat(513)), 414, KEY_TOO_LONG),
+        put("/%2E%2E?urlencoded=true", 400, "Illegal key name \"..\". Please use a different name."),
+        put(
+            "/a?expiration_ttl=0",
             400,
-            "Illegal key name \"..\". Please use a different name.".to_owned(),
+            "Invalid expiration_ttl of 0. Please specify integer greater than 0.",
         ),
-        (get("/%FF?urlencoded=true"), 400, "Could not URL-decode key name".to_owned()),
-        (get("/%zz?urlencoded=true"), 400, "Could not URL-decode key name".to_owned()),
-        (get("/a?cache_ttl=29"), 400, "Invalid cache_ttl of 29. Cache TTL must be at least 30.".to_owned()),
-        (
-            put("/a?expiration_ttl=0"),
+        put("/a?expiration_ttl=59", 400, "Invalid expiration_ttl of 59. Expiration TTL must be at least 60."),
+        put(
+            "/a?expiration=1",
             400,
-            "Invalid expiration_ttl of 0. Please specify integer greater than 0.".to_owned(),
+            "Invalid expiration of 1. Please specify integer greater than the current number of seconds since the UNIX epoch.",
         ),
-        (
-            put("/a?expiration_ttl=59"),
+        put(
+            &format!("/a?expiration={soon}"),
             400,
-            "Invalid expiration_ttl of 59. Expiration TTL must be at least 60.".to_owned(),
-        ),
-        (
-            put(&format!("/a?expiration={now}")),
-            400,
-            format!(
-                "Invalid expiration of {now}. Please specify integer greater than the current number of seconds since the UNIX epoch."
-            ),
-        ),
-        (
-            put(&format!("/a?expiration={soon}")),
-            400,
-            format!(
+            &format!(
                 "Invalid expiration of {soon}. Expiration times must be at least 60 seconds in the future."
             ),
         ),
@@ -113,55 +132,40 @@ async fn what_breaks_a_limit_is_refused_in_cloudflares_words() {
             "Metadata length of 1025 exceeds limit of 1024.".to_owned(),
         ),
         (put_metadata("{"), 400, "Metadata must be valid JSON.".to_owned()),
-        (
-            get("/?key_count_limit=0"),
-            400,
-            "Invalid key_count_limit of 0. Please specify an integer greater than 0.".to_owned(),
-        ),
-        (
-            get("/?key_count_limit=1001"),
-            400,
-            "Invalid key_count_limit of 1001. Please specify an integer less than 1000.".to_owned(),
-        ),
-        (
-            get(&format!("/?prefix={long}")),
-            414,
-            "UTF-8 encoded length of 513 exceeds key length limit of 512.".to_owned(),
-        ),
-        (
-            get("/?cursor=garbage"),
-            400,
-            "Invalid cursor. Please pass the cursor of the previous page of the same namespace.".to_owned(),
-        ),
-        (bulk(json!({"keys": []})), 400, "You must request a minimum of 1 key".to_owned()),
-        (bulk(json!({"keys": keys_101})), 400, "You can request a maximum of 100 keys".to_owned()),
-        (
-            bulk(json!({"keys": ["a"], "type": "stream"})),
-            400,
-            "\"stream\" is not a valid type. Use \"json\" or \"text\"".to_owned(),
-        ),
-        (
-            bulk(json!({"keys": ["text"], "type": "json"})),
-            400,
-            "At least one of the requested keys corresponds to a non-json value".to_owned(),
-        ),
-        (bulk(json!({"keys": [""]})), 400, "Key names must not be empty".to_owned()),
-        (
-            bulk(json!({"keys": ["a"], "cacheTtl": "5"})),
-            400,
-            "Invalid cache_ttl of 5. Cache TTL must be at least 30.".to_owned(),
-        ),
     ];
-    for (request, status, reason) in cases {
-        let target = format!("{} {}", request.method(), request.uri());
-        let answer = room.binding(request).await;
-        assert_eq!((answer.status.as_u16(), answer.reason), (status, Some(reason)), "{target}");
-    }
-    let patch = Request::patch("/a").body(Body::empty()).unwrap();
-    assert_eq!(room.binding(patch).await.status, 405);
+    check_refusals(&room, cases).await;
+    assert_eq!(room.get("/").await.json()["keys"], json!([]));
     // The limits themselves are allowed.
     assert_eq!(room.put(&format!("/{}?expiration_ttl=60", "k".repeat(512)), "v").await.status, 200);
     assert_eq!(room.binding(put_metadata(&format!("\"{}\"", "m".repeat(1022)))).await.status, 200);
+}
+
+#[tokio::test]
+async fn bulk_reads_beyond_a_limit_are_refused_in_cloudflares_words() {
+    let room = Room::new().await;
+    room.put("/text", "no json").await;
+    let keys_101: Vec<String> = (0..101).map(|index| index.to_string()).collect();
+    let bulk = |body: Value, reason: &str| {
+        (Request::post("/bulk/get").body(Body::from(body.to_string())).unwrap(), 400, reason.to_owned())
+    };
+    let cases = vec![
+        bulk(json!({"keys": []}), "You must request a minimum of 1 key"),
+        bulk(json!({"keys": keys_101}), "You can request a maximum of 100 keys"),
+        bulk(
+            json!({"keys": ["a"], "type": "stream"}),
+            "\"stream\" is not a valid type. Use \"json\" or \"text\"",
+        ),
+        bulk(
+            json!({"keys": ["text"], "type": "json"}),
+            "At least one of the requested keys corresponds to a non-json value",
+        ),
+        bulk(json!({"keys": [""]}), "Key names must not be empty"),
+        bulk(
+            json!({"keys": ["a"], "cacheTtl": "5"}),
+            "Invalid cache_ttl of 5. Cache TTL must be at least 30.",
+        ),
+    ];
+    check_refusals(&room, cases).await;
 }
 
 #[tokio::test]
