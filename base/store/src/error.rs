@@ -13,10 +13,10 @@ use rusqlite::ErrorCode;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No space is left, or a quota is used up.
-    #[error("{0}; the disk is full: free some space, a restart is not needed")]
+    #[error("{0}; the disk is full: free some space")]
     Full(Failure),
     /// The file or its disk takes no writes.
-    #[error("{0}; it is read-only: make it writable, a restart is not needed")]
+    #[error("{0}; it is read-only: make it writable")]
     ReadOnly(Failure),
     /// The file's content is damaged.
     #[error("{0}; the file is damaged: restore it from a backup")]

@@ -1,0 +1,73 @@
+//! What a restart keeps, and what it clears away.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use serde_json::json;
+
+use crate::Room;
+
+const LARGE: usize = 2 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_restart_keeps_every_acknowledged_key() {
+    let mut room = Room::new().await;
+    for index in 0..20 {
+        room.put(&format!("/key{index}?expiration_ttl=600"), format!("value{index}")).await;
+    }
+    room.put("/large", vec![7; LARGE]).await;
+    room = room.restart().await;
+    for index in 0..20 {
+        assert_eq!(room.get(&format!("/key{index}")).await.text(), format!("value{index}"));
+    }
+    assert_eq!(room.get("/large").await.body.len(), LARGE);
+    assert_eq!(room.rest("GET", "", "").await.result()[0]["title"], json!("test"));
+    assert!(room.kv.namespaces.exists(&room.namespace.parse().unwrap()).unwrap());
+}
+
+#[tokio::test]
+async fn a_start_removes_files_that_no_key_refers_to() {
+    let mut room = Room::new().await;
+    room.put("/large", vec![7; LARGE]).await;
+    let folder = room.folder.path().join("kv/blobs");
+    std::fs::write(folder.join("0123456789abcdef0123456789abcdef"), "its row was never committed").unwrap();
+    std::fs::write(folder.join("0123456789abcdef0123456789abcde0.tmp"), "half writ").unwrap();
+    room = room.restart().await;
+    assert_eq!(room.blobs().len(), 1);
+    assert_eq!(room.get("/large").await.body.len(), LARGE);
+}
+
+#[tokio::test]
+async fn the_sweep_removes_expired_keys_and_deleted_namespaces_with_their_files() {
+    let mut room = Room::new().await;
+    room.put("/expires?expiration_ttl=60", vec![7; LARGE]).await;
+    let other = room.rest("POST", "", r#"{"title":"other"}"#).await.result();
+    let path = format!("/{}/values/large", other["id"].as_str().unwrap());
+    room.rest("PUT", &path, &"x".repeat(LARGE)).await.result();
+    room.rest("DELETE", &format!("/{}", other["id"].as_str().unwrap()), "").await.result();
+    room.put("/stays", vec![7; LARGE]).await;
+    room.advance_s(60);
+    assert_eq!(room.blobs().len(), 3, "nobody has swept yet");
+    // Each start begins with a sweep, in the background.
+    room = room.restart().await;
+    let swept = async {
+        while room.blobs().len() != 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), swept).await.unwrap();
+    assert_eq!(room.get("/stays").await.body.len(), LARGE);
+}
+
+#[tokio::test]
+async fn a_put_whose_caller_went_away_is_whole_or_absent() {
+    let room = Room::new().await;
+    for round in 0..20 {
+        let door = room.kv.product.binding.clone().unwrap();
+        let request = axum::http::Request::put("/a").body(Body::from(vec![7; LARGE])).unwrap();
+        let put = door(room.namespace.clone(), request);
+        let _ = tokio::time::timeout(Duration::from_millis(round), put).await;
+    }
+    let answer = room.get("/a").await;
+    assert!(answer.status == 404 || answer.body.len() == LARGE, "{answer:?}");
+}
