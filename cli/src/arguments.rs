@@ -56,7 +56,7 @@ pub(crate) struct Serve {
     /// Where the S3 API of R2 will answer [default: 127.0.0.1:8789]
     #[arg(long, value_name = "ADDR")]
     pub(crate) s3: Option<SocketAddr>,
-    /// Workers answer at <name>.NAME [default: localhost]
+    /// Workers answer below this domain, a Worker hello at hello.NAME [default: localhost]
     #[arg(long, value_name = "NAME")]
     pub(crate) base_domain: Option<String>,
     /// A TOML file with further settings (docs/settings.md)
