@@ -77,7 +77,7 @@ const VISITOR_ADVICE: &str =
 const CLIENT_ADVICE: &str = "Change the request; sending the same one again will not help.";
 
 impl FaultKind {
-    /// All kinds, in the order of [`FaultKind::index`].
+    /// All kinds, each at the place that its index says.
     pub const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::MethodRefused,
