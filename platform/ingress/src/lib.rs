@@ -16,6 +16,7 @@ mod ray;
 mod request;
 mod settings;
 mod socket;
+mod target;
 mod trace;
 mod websocket;
 

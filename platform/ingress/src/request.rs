@@ -2,9 +2,8 @@
 //! and hand the answer on.
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, SERVER, TRANSFER_ENCODING},
-    uri,
 };
 use model::VersionId;
 use workers::{Route, Share};
@@ -17,7 +16,7 @@ use crate::{
     limits::{INVOCATIONS_MAX, REPEATS_MAX, SEND_ATTEMPTS_MAX, URI_BYTES_MAX},
     page::{self, Format, Occasion},
     ray::Ray,
-    trace, websocket,
+    target, trace, websocket,
 };
 
 /// workerd's own answer when the Worker threw: told from a Worker's by `Connection: close` without `Content-Type`, neither
@@ -71,6 +70,7 @@ impl Ingress {
         host: Host,
         mut request: Request<Inbound>,
     ) -> Result<Response<Body>, Fault> {
+        *request.uri_mut() = target::normal(std::mem::take(request.uri_mut()))?;
         check(&request, self.0.settings.body_bytes_max)?;
         if request.uri().path().starts_with(RESERVED_PATHS) {
             return trace::answer(self, client, &host, &request);
@@ -128,7 +128,6 @@ impl Ingress {
         let (mut head, body) = request.into_parts();
         self.0.prepared.to_process(&mut head.headers, head.version, client, ray);
         head.headers.insert(HOST, host.header());
-        head.uri = origin_form(head.uri)?;
         head.version = Version::HTTP_11;
         head.extensions.clear();
         Ok(Request::from_parts(head, RequestBody::new(body, self.0.settings.body_bytes_max)))
@@ -227,15 +226,6 @@ fn check(request: &Request<Inbound>, body_bytes_max: u64) -> Result<(), Fault> {
         return Err(Fault::new(FaultKind::BodyTooLarge, "the announced body is too large"));
     }
     Ok(())
-}
-
-fn origin_form(uri: Uri) -> Result<Uri, Fault> {
-    if uri.authority().is_none() && uri.scheme().is_none() {
-        return Ok(uri);
-    }
-    let mut parts = uri::Parts::default();
-    parts.path_and_query = uri.into_parts().path_and_query;
-    Uri::from_parts(parts).or(Err(Fault::bad_request("the target is not a path")))
 }
 
 /// One of the versions, with its share as the probability; `draw` is between 0 and 1.
