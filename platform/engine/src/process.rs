@@ -41,6 +41,8 @@ const CONNECTIONS_MAX: usize = 1024;
 const STARTUP_CPU_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// A process that was told to end and holds nothing any more gets this long before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// A process that dies closes its sockets some milliseconds before its end is seen; so long an error waits for that.
+const END_NOTICE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Linux counts CPU time for user space in hundredths of a second on every architecture (`USER_HZ`).
 const CPU_TICK_MS: u64 = 10;
 
@@ -456,10 +458,18 @@ pub struct Lease {
 
 impl Lease {
     /// Sends a request to the Worker's fetch handler over a kept HTTP/1.1 connection. Its URI is in origin form and it
-    /// carries `Host`. An answer with status 101 is taken over with `hyper::upgrade::on`.
+    /// carries `Host`. An answer with status 101 is taken over with `hyper::upgrade::on`. An error is returned once the
+    /// process was seen to end, if it did: a repeat then meets its successor.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<ProcessBody>, SendError> {
-        let answer = self.process.pool.send(&self.process.folder, request).await?;
-        Ok(answer.map(|body| ProcessBody { body, _lease: self.clone() }))
+        match self.process.pool.send(&self.process.folder, request).await {
+            Ok(answer) => Ok(answer.map(|body| ProcessBody { body, _lease: self.clone() })),
+            Err(error) => {
+                if error.is_process_gone {
+                    tokio::time::timeout(END_NOTICE_TIMEOUT, self.process.ended.cancelled()).await.ok();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The process's number.
