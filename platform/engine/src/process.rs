@@ -35,8 +35,9 @@ use crate::{
     usage::Usage,
 };
 
-/// Connections of one process to one of our sockets; further ones wait in the socket's queue.
-const CONNECTIONS_MAX: usize = 1024;
+/// Connections of one process to one of our sockets; further ones wait in the socket's queue. More than the 1024 at which
+/// the egress refuses one: a Worker that calls itself without end must be told so, not wait for itself.
+const CONNECTIONS_MAX: usize = 2048;
 /// How often a start looks at the CPU time used so far.
 const STARTUP_CPU_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// A process that was told to end and holds nothing any more gets this long before it is killed.
