@@ -8,7 +8,7 @@ use http::{Method, header};
 use http_body_util::Full;
 use rustix::process::Signal;
 use serde_json::json;
-use testkit::{Script, Server, wait_until};
+use testkit::{Script, Server, wait_until, within};
 
 use crate::support::{Client, Random, SOON, saying, signal, to};
 
@@ -222,5 +222,52 @@ async fn a_killed_worker_process_fails_no_get_and_hangs_no_post() {
         assert!(statuses.contains_key(&200), "{statuses:?}");
         assert!(statuses.keys().all(|status| [200, 502, 503].contains(status)), "{statuses:?}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_process_keeps_dying_is_started_less_and_less_often() {
+    let server = Server::start().await;
+    for text in ["Worker's process ended unasked", "Worker ended without an answer", "Worker unavailable"] {
+        server.log().expect(text);
+    }
+    server.deploy(&saying("mortal", "alive")).await;
+    let is_over = Cell::new(false);
+    let load = async || {
+        let mut client = Client::open(server.http()).await;
+        while !is_over.get() {
+            let answer = client.get("mortal.localhost", "/").await.expect("an answer");
+            match answer.status.as_u16() {
+                200 | 502 => {}
+                503 => assert!(answer.headers.contains_key(header::RETRY_AFTER), "{answer:?}"),
+                _ => panic!("{answer:?}"),
+            }
+        }
+    };
+    let kills = async {
+        let mut killed = Vec::new();
+        let end = tokio::time::Instant::now() + Duration::from_secs(2);
+        while tokio::time::Instant::now() < end {
+            for child in
+                server.children().into_iter().filter(|child| !killed.contains(child)).collect::<Vec<_>>()
+            {
+                signal(&child, Signal::KILL);
+                killed.push(child);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        is_over.set(true);
+        killed.len()
+    };
+    let (_, starts) = tokio::join!(join_all((0..4).map(|_| load())), kills);
+    // At once twice, then after 250, 500 and 1000 ms.
+    assert!((3..=6).contains(&starts), "{starts} processes in two seconds");
+
+    let recovered = async {
+        while server.get("mortal.localhost", "/").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within("the Worker's recovery", SOON, recovered).await;
     server.stop().await;
 }
