@@ -112,15 +112,11 @@ impl Connection {
         headers::strip(&mut parts.headers, is_websocket);
         parts.headers.insert(HOST, host_header(&url).ok_or(Failure::NoHost)?);
         self.outlet.sign(&mut parts.headers);
-        let may_call = headers::count_down(&mut parts.headers).is_some();
         parts.uri = url;
         let request = Request::from_parts(parts, body);
 
         if !is_local {
             return self.fetch_from_origin(request, is_websocket).await;
-        }
-        if !may_call {
-            return Err(Failure::Loop);
         }
         let mut response = self.shared.local.dispatch(Arc::clone(&self.caller), request.map(Body::new)).await;
         let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -16,8 +16,6 @@ pub(crate) enum Failure {
     Refused,
     #[error("Workers may not connect to port 25")]
     MailPort,
-    #[error("Workers called each other too often")]
-    Loop,
     #[error("host name not found")]
     NameNotFound,
     #[error("origin refused the connection")]
@@ -42,7 +40,6 @@ impl Failure {
         match self {
             Self::NoHost => (400, 400),
             Self::Refused | Self::MailPort => (403, 1021),
-            Self::Loop => (530, 1019),
             Self::NameNotFound => (530, 1016),
             Self::NoAnswer => (520, 520),
             Self::ConnectionRefused => (521, 521),

@@ -8,13 +8,8 @@ use hyper::{
     },
 };
 
-use crate::limits;
-
 /// Names the Worker that sent a subrequest (Cloudflare: Headers page of Workers).
 pub(crate) const CF_WORKER: HeaderName = HeaderName::from_static("cf-worker");
-
-/// How many more Workers may call each other in this chain (Cloudflare: Workers errors page, loop limit).
-const CF_EW_VIA: HeaderName = HeaderName::from_static("cf-ew-via");
 
 /// What begins so is said between workerd and us; `x-skerry-cf` (the subrequest's `cf` object) is one of them.
 const INTERNAL_PREFIX: &str = "x-skerry-";
@@ -56,14 +51,6 @@ pub(crate) fn strip(headers: &mut HeaderMap, is_websocket: bool) {
 /// Whether the sender asks to change to the WebSocket protocol, the only one we change to.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// Takes one from the calls that this chain of Workers has left. `None` when none was left.
-pub(crate) fn count_down(headers: &mut HeaderMap) -> Option<()> {
-    let sent = headers.get(CF_EW_VIA).and_then(|value| value.to_str().ok()?.parse::<u8>().ok());
-    let left = sent.unwrap_or(limits::LOOP_MAX).min(limits::LOOP_MAX).checked_sub(1)?;
-    headers.insert(CF_EW_VIA, HeaderValue::from(u16::from(left)));
-    Some(())
 }
 
 /// The headers that `Connection` names. Those a message cannot be understood without stay, whatever it says.

@@ -28,9 +28,6 @@ pub(crate) const HEADERS_MAX: usize = 256;
 /// Bytes held in each direction while a socket or WebSocket is carried.
 pub(crate) const TUNNEL_BUFFER_BYTES: usize = 16 * 1024;
 
-/// How often Workers may call each other's hosts in one chain (Cloudflare: Workers errors page, loop limit).
-pub(crate) const LOOP_MAX: u8 = 16;
-
 /// Looking up a name and connecting, all its addresses together (Cloudflare: 522 after 19 s).
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -44,6 +44,8 @@ pub struct SendError {
     pub request: Option<Request<RequestBody>>,
     /// What happened.
     pub cause: String,
+    /// Whether the process broke off, rather than the request's own body.
+    pub is_process_gone: bool,
 }
 
 impl Pool {
@@ -63,7 +65,8 @@ impl Pool {
                 None => match self.connect(folder).await {
                     Ok(sender) => (sender, true),
                     Err(error) => {
-                        return Err(SendError { request: Some(request), cause: format!("connect: {error}") });
+                        let cause = format!("connect: {error}");
+                        return Err(SendError { request: Some(request), cause, is_process_gone: true });
                     }
                 },
             };
@@ -76,7 +79,9 @@ impl Pool {
                     // A kept connection may have been closed meanwhile; a new one says whether the process lives.
                     Some(unsent) if !is_fresh => request = unsent,
                     unsent => {
-                        return Err(SendError { request: unsent, cause: error.into_error().to_string() });
+                        let error = error.into_error();
+                        let is_process_gone = !error.is_user();
+                        return Err(SendError { request: unsent, cause: error.to_string(), is_process_gone });
                     }
                 },
             }

@@ -35,12 +35,15 @@ use crate::{
     usage::Usage,
 };
 
-/// Connections of one process to one of our sockets; further ones wait in the socket's queue.
-const CONNECTIONS_MAX: usize = 1024;
+/// Connections of one process to one of our sockets; further ones wait in the socket's queue. More than the 1024 at which
+/// the egress refuses one: a Worker that calls itself without end must be told so, not wait for itself.
+const CONNECTIONS_MAX: usize = 2048;
 /// How often a start looks at the CPU time used so far.
 const STARTUP_CPU_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// A process that was told to end and holds nothing any more gets this long before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// A process that dies closes its sockets some milliseconds before its end is seen; so long an error waits for that.
+const END_NOTICE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Linux counts CPU time for user space in hundredths of a second on every architecture (`USER_HZ`).
 const CPU_TICK_MS: u64 = 10;
 
@@ -150,6 +153,8 @@ impl Workshop {
         let started_at = self.clock.monotonic();
         let folder = self.folders.create()?;
         let ended = CancellationToken::new();
+        // Whatever fails below, the doors are closed again.
+        let doors = ended.clone().drop_guard();
         let arguments: &[&str] = match purpose {
             Purpose::Worker { bindings, egress } => {
                 self.open_door(&folder, BINDINGS_SOCKET, &caller, bindings, &ended)?;
@@ -161,7 +166,7 @@ impl Workshop {
         let (control, child) = self.fork(&folder, arguments).await?;
         let handle = Handle { pid: child.pid, pidfd: watch_end(child.pidfd)? };
         // From here on a failure must not leave the process behind.
-        let guard = KillGuard { handle: Some(handle), ended: ended.clone() };
+        let guard = KillGuard { handle: Some(handle) };
         let output = Output::new(Arc::clone(&caller));
         let stdout = pipe::Receiver::from_owned_fd(child.stdout)?;
         self.tasks.spawn_draining("process-stdout", output.clone().read(stdout));
@@ -177,6 +182,7 @@ impl Workshop {
             return Err(StartFailure::Refused(output.end_startup()));
         }
         output.end_startup_well();
+        doors.disarm();
         let now = self.clock.monotonic();
         let process = Arc::new(Process {
             caller,
@@ -322,7 +328,6 @@ fn cpu_time(pid: Pid) -> Option<Duration> {
 /// Kills the process unless disarmed: a start that fails or is given up leaves nothing behind.
 struct KillGuard {
     handle: Option<Handle>,
-    ended: CancellationToken,
 }
 
 impl KillGuard {
@@ -338,7 +343,6 @@ impl KillGuard {
 impl Drop for KillGuard {
     fn drop(&mut self) {
         let Some(handle) = self.handle.take() else { return };
-        self.ended.cancel();
         handle.signal(Signal::KILL);
         // A killed process ends at once, so this does not wait in any way that matters.
         rustix::process::waitid(WaitId::PidFd(handle.pidfd.get_ref().as_fd()), WaitIdOptions::EXITED).ok();
@@ -456,10 +460,18 @@ pub struct Lease {
 
 impl Lease {
     /// Sends a request to the Worker's fetch handler over a kept HTTP/1.1 connection. Its URI is in origin form and it
-    /// carries `Host`. An answer with status 101 is taken over with `hyper::upgrade::on`.
+    /// carries `Host`. An answer with status 101 is taken over with `hyper::upgrade::on`. An error is returned once the
+    /// process was seen to end, if it did: a repeat then meets its successor.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<ProcessBody>, SendError> {
-        let answer = self.process.pool.send(&self.process.folder, request).await?;
-        Ok(answer.map(|body| ProcessBody { body, _lease: self.clone() }))
+        match self.process.pool.send(&self.process.folder, request).await {
+            Ok(answer) => Ok(answer.map(|body| ProcessBody { body, _lease: self.clone() })),
+            Err(error) => {
+                if error.is_process_gone {
+                    tokio::time::timeout(END_NOTICE_TIMEOUT, self.process.ended.cancelled()).await.ok();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The process's number.

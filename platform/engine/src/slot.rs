@@ -66,14 +66,16 @@ impl Slot {
         }
     }
 
-    /// A process ended. One that was asked to end (`is_expected`) or had been replaced says nothing about the version.
+    /// A process ended. One that was asked to end (`is_expected`) says nothing about the version; one that was not counts
+    /// even if a request saw its end first and has begun the next start.
     pub(crate) fn ended(&self, process: &Arc<Process>, is_expected: bool, cause: &str, now: Instant) {
         let mut inner = self.lock();
-        if !matches!(&inner.state, State::Running(current) if Arc::ptr_eq(current, process)) {
-            return;
-        }
         if HEALTHY_AFTER < now.duration_since(process.started_at) {
             inner.failures = 0;
+        }
+        if !matches!(&inner.state, State::Running(current) if Arc::ptr_eq(current, process)) {
+            inner.failures += u32::from(!is_expected);
+            return;
         }
         if is_expected {
             inner.state = State::Stopped;

@@ -21,6 +21,7 @@ pub const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 /// Through how many Workers the request may still pass; only on requests that a Worker made.
 pub const CF_EW_VIA: HeaderName = HeaderName::from_static("cf-ew-via");
 
+const CF_WORKER: HeaderName = HeaderName::from_static("cf-worker");
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -64,7 +65,12 @@ impl Prepared {
     /// Turns the client's headers into those of the request to the process. `Host` is set by the caller.
     pub(crate) fn to_process(&self, headers: &mut HeaderMap, version: Version, client: &Client, ray: Ray) {
         let blob = self.cf_blob(version, headers);
+        // From the inside the egress has set it; a visitor's would be a forgery.
+        let worker = headers.remove(CF_WORKER).filter(|_| client.is_worker);
         remove(headers, is_kept_from_process);
+        if let Some(worker) = worker {
+            headers.insert(CF_WORKER, worker);
+        }
         if version == Version::HTTP_2 {
             join_cookies(headers);
         }
@@ -133,7 +139,6 @@ fn is_kept_from_process(name: &str) -> bool {
                 | "cf-pseudo-ipv4"
                 | "cf-ray"
                 | "cf-visitor"
-                | "cf-worker"
                 | "cf-ew-via"
                 | "cf-ipcountry"
                 | "cf-ipcity"

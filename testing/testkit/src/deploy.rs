@@ -62,7 +62,8 @@ impl Script {
     }
 
     /// The upload's content type and body.
-    pub(crate) fn multipart(&self) -> (String, Vec<u8>) {
+    #[must_use]
+    pub fn multipart(&self) -> (String, Vec<u8>) {
         let boundary = "----skerry-testkit-boundary";
         let mut body = Vec::new();
         let metadata = self.metadata.to_string();

@@ -66,29 +66,3 @@ async fn a_name_that_the_operator_mapped_is_not_ours() {
     let worker = Worker::beside(settings, Arc::new(Inside::default()));
     assert_eq!(worker.get("http://a.workers.test/").await.text, "outside");
 }
-
-#[tokio::test]
-async fn the_seventeenth_call_in_a_chain_is_error_1019() {
-    let inside = Inside::default();
-    let worker = Worker::beside(loopback(), Arc::new(inside.clone()));
-    let mut via = None;
-    for left in (0..16).rev() {
-        call(&worker, via.as_deref()).await;
-        let sent = inside.0.last().headers["cf-ew-via"].to_str().unwrap().to_owned();
-        assert_eq!(sent, left.to_string());
-        via = Some(sent);
-    }
-    call(&worker, via.as_deref()).await.assert_failure(530, 1019);
-    for nonsense in ["999", "17", "-1", "many"] {
-        call(&worker, Some(nonsense)).await;
-        assert_eq!(inside.0.last().headers["cf-ew-via"], "15", "{nonsense}");
-    }
-}
-
-async fn call(worker: &Worker, via: Option<&str>) -> Answer {
-    let mut request = Request::get("http://other.workers.test/").body(Body::empty()).unwrap();
-    if let Some(via) = via {
-        request.headers_mut().insert("cf-ew-via", via.parse().unwrap());
-    }
-    Answer::read(worker.send(request).await).await
-}

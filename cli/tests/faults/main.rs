@@ -1,0 +1,15 @@
+//! What the whole server promises when something goes wrong: each test is one promise, kept through the public doors with
+//! the real engine behind them. What works when nothing goes wrong is shown elsewhere.
+
+mod deploys;
+mod hostile;
+mod kills;
+mod outgoing;
+mod pages;
+mod refusals;
+mod secrets;
+mod shutdown;
+mod sleep;
+mod streams;
+mod support;
+mod worker_view;
