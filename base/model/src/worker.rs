@@ -228,6 +228,8 @@ pub enum BindingKind {
     SecretText(Secret),
     /// A KV namespace.
     KvNamespace(NamespaceId),
+    /// Another Worker, or this one.
+    Service(ServiceTarget),
     /// Id, tag and time of the version itself.
     VersionMetadata,
     /// A WebAssembly module as a global (service-worker format); the part that holds it.
@@ -236,6 +238,32 @@ pub enum BindingKind {
     TextBlob(String),
     /// A binary file as a global (service-worker format); the part that holds it.
     DataBlob(String),
+}
+
+/// The Worker behind a service binding, and the way into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceTarget {
+    /// The Worker; whichever version is deployed answers.
+    pub script: ScriptName,
+    /// The way in.
+    pub entrypoint: Entrypoint,
+}
+
+/// A way into a Worker from another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Entrypoint {
+    /// The exported class; `None` is the default export.
+    pub name: Option<String>,
+    /// What the class finds in `ctx.props`, as JSON text.
+    pub props: Option<String>,
+}
+
+impl Entrypoint {
+    /// Whether this is the default export without props: the way that requests from outside take as well.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.name.is_none() && self.props.is_none()
+    }
 }
 
 #[cfg(test)]

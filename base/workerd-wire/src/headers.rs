@@ -15,6 +15,14 @@ pub const FORWARDED_PROTO_HEADER: &str = "x-skerry-proto";
 /// overwrites what user code may have set; CONNECT requests do not carry it.
 pub const BINDING_HEADER: &str = "x-skerry-binding";
 
+/// The authority under which calls on a binding are made. A binding's name may hold what an authority may not, so it is
+/// written in hexadecimal.
+#[must_use]
+pub fn binding_authority(binding: &str) -> String {
+    let name: String = binding.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}.binding")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{BINDING_HEADER, CF_BLOB_HEADER, FORWARDED_PROTO_HEADER, PREFIX};

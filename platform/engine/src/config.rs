@@ -1,14 +1,16 @@
 //! Turns a version of a Worker into the configuration of the process that runs it. What a binding looks like to workerd
 //! is decided here and nowhere else.
 
-use model::{Binding, BindingKind, Entry, Module, ModuleKind, WorkerVersion};
+use model::{Binding, BindingKind, Entry, Entrypoint, Module, ModuleKind, WorkerVersion};
 use workerd_wire::{
     BindingValue, Config, Designator, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind,
     Socket, Worker, WorkerCode, headers,
 };
 
-/// The socket on which the Worker's fetch handler answers.
+/// The socket on which the Worker's default export answers: its fetch handler, and calls from other Workers.
 pub(crate) const HTTP_SOCKET: &str = "http";
+/// What other Workers' calls (`CONNECT`) name on every socket; which socket it is decides who is called.
+pub(crate) const RPC_HOST: &str = "skerry.rpc";
 /// The file, in the process's own folder, of the socket that takes its bindings' requests.
 pub(crate) const BINDINGS_SOCKET: &str = "bindings";
 /// The file, in the process's own folder, of the socket that takes what it sends out.
@@ -32,7 +34,9 @@ pub(crate) enum ConfigError {
 }
 
 /// The whole configuration, encoded for workerd's standard input.
-pub(crate) fn encode(version: &WorkerVersion) -> Result<Vec<u8>, ConfigError> {
+///
+/// `ways` are the further ways in that other Workers want, besides the default export.
+pub(crate) fn encode(version: &WorkerVersion, ways: &[Entrypoint]) -> Result<Vec<u8>, ConfigError> {
     let script = version.script.as_str();
     let texts = BindingTexts::new(version);
     let worker = Worker {
@@ -49,16 +53,36 @@ pub(crate) fn encode(version: &WorkerVersion) -> Result<Vec<u8>, ConfigError> {
     ];
     for (binding, text) in version.bindings.iter().zip(&texts.0) {
         if let Some(name) = &text.service {
-            services.push(Service { name, kind: ServiceKind::External(binding_external(&binding.name)) });
+            services
+                .push(Service { name, kind: ServiceKind::External(binding_external(&binding.name, text)) });
         }
     }
-    let http = HttpOptions {
+    let http = HttpOptions { capnp_connect_host: Some(RPC_HOST), ..with_origin() };
+    let names = socket_names(ways);
+    let designators = std::iter::once(service(script)).chain(ways.iter().map(|way| Designator {
+        name: script,
+        entrypoint: way.name.as_deref(),
+        props: way.props.as_deref(),
+    }));
+    let sockets = names.iter().zip(designators);
+    let sockets =
+        sockets.map(|(name, service)| Socket { name, address: "", http: http.clone(), service }).collect();
+    Ok(workerd_wire::encode(&Config { services, sockets, structured_logging: true, ..Config::default() }))
+}
+
+/// The names of a process's sockets: that of the default export, then one for each further way in.
+pub(crate) fn socket_names(ways: &[Entrypoint]) -> Vec<String> {
+    let further = (0..ways.len()).map(|index| format!("way-{index}"));
+    std::iter::once(HTTP_SOCKET.to_owned()).chain(further).collect()
+}
+
+/// HTTP with the headers that tell the original scheme and `request.cf`.
+fn with_origin() -> HttpOptions<'static> {
+    HttpOptions {
         forwarded_proto_header: Some(headers::FORWARDED_PROTO_HEADER),
         cf_blob_header: Some(headers::CF_BLOB_HEADER),
         ..HttpOptions::default()
-    };
-    let sockets = vec![Socket { name: HTTP_SOCKET, address: "", http, service: service(script) }];
-    Ok(workerd_wire::encode(&Config { services, sockets, structured_logging: true, ..Config::default() }))
+    }
 }
 
 /// A configuration with an empty Worker that only asks whether the runtime knows these flags.
@@ -95,10 +119,12 @@ fn egress() -> External<'static> {
     External { address: EGRESS_ADDRESS, http }
 }
 
-fn binding_external(binding: &str) -> External<'_> {
-    let http = HttpOptions {
-        inject_request_headers: vec![(headers::BINDING_HEADER, binding)],
-        ..HttpOptions::default()
+/// `binding` stands in a header of each request; a CONNECT carries no header, so its authority names the binding too.
+fn binding_external<'a>(binding: &'a str, text: &'a BindingText) -> External<'a> {
+    let inject_request_headers = vec![(headers::BINDING_HEADER, binding)];
+    let http = match &text.connect_host {
+        Some(host) => HttpOptions { inject_request_headers, capnp_connect_host: Some(host), ..with_origin() },
+        None => HttpOptions { inject_request_headers, ..HttpOptions::default() },
     };
     External { address: BINDINGS_ADDRESS, http }
 }
@@ -129,6 +155,7 @@ fn is_aside(version: &WorkerVersion, module: &Module) -> bool {
             | BindingKind::Json(_)
             | BindingKind::SecretText(_)
             | BindingKind::KvNamespace(_)
+            | BindingKind::Service(_)
             | BindingKind::VersionMetadata => false,
         })
 }
@@ -162,6 +189,8 @@ struct BindingTexts(Vec<BindingText>);
 struct BindingText {
     /// The name of the external service behind the binding.
     service: Option<String>,
+    /// The authority of its calls, for a binding that takes calls.
+    connect_host: Option<String>,
     /// A JSON value, written out.
     json: String,
 }
@@ -178,8 +207,12 @@ impl BindingTexts {
                 });
                 BindingText { json: value.to_string(), ..BindingText::default() }
             }
-            BindingKind::KvNamespace(_) => BindingText {
-                service: Some(format!("skerry:binding:{}", binding.name)),
+            BindingKind::KvNamespace(_) => {
+                BindingText { service: Some(service_name(&binding.name)), ..BindingText::default() }
+            }
+            BindingKind::Service(_) => BindingText {
+                service: Some(service_name(&binding.name)),
+                connect_host: Some(headers::binding_authority(&binding.name)),
                 ..BindingText::default()
             },
             BindingKind::PlainText(_)
@@ -190,6 +223,10 @@ impl BindingTexts {
         });
         Self(texts.collect())
     }
+}
+
+fn service_name(binding: &str) -> String {
+    format!("skerry:binding:{binding}")
 }
 
 fn bindings<'a>(
@@ -215,6 +252,9 @@ fn value<'a>(
         BindingKind::Json(_) | BindingKind::VersionMetadata => BindingValue::Json(&texts.json),
         BindingKind::KvNamespace(_) => {
             BindingValue::KvNamespace(service(texts.service.as_deref().unwrap_or_default()))
+        }
+        BindingKind::Service(_) => {
+            BindingValue::Service(service(texts.service.as_deref().unwrap_or_default()))
         }
         BindingKind::WasmModule(part) => BindingValue::WasmModule(&module(version, part)?.content),
         BindingKind::TextBlob(part) => BindingValue::Text(text(module(version, part)?)?),

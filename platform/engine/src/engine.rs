@@ -13,7 +13,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
-use model::{Caller, VersionId, WorkerVersion};
+use model::{Caller, Entrypoint, VersionId, WorkerVersion};
 use product::{ConnectionDoor, Runtime, Trial, TrialError, VersionSource};
 use tasks::{Clock, Tasks};
 use telemetry::{Counter, Gauge, Histogram, Metrics};
@@ -25,7 +25,7 @@ use crate::{
     flags::Answers,
     folder::Folders,
     fork::Forker,
-    process::{Lease, Patience, Process, Purpose, StartFailure, StartLimits, Workshop},
+    process::{Lease, Patience, Plan, Process, Purpose, StartFailure, StartLimits, Workshop},
     slot::{Slot, Start, State},
 };
 
@@ -154,6 +154,29 @@ impl Engine {
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
     }
 
+    /// The process of a version by a way in other than its default export. A process that was started before anybody
+    /// wanted this way is replaced.
+    pub async fn acquire_by(&self, version: VersionId, way: &Entrypoint) -> Result<Lease, StartError> {
+        for _ in 0..ACQUIRE_ATTEMPTS_MAX {
+            let slot = self.slot(version);
+            slot.want(way)?;
+            let lease = match self.acquire(version).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    if !way.is_default() {
+                        slot.refuse(way, &error);
+                    }
+                    return Err(error);
+                }
+            };
+            match lease.by(way) {
+                Ok(lease) => return Ok(lease),
+                Err(_without) => self.drain_in_background(&slot),
+            }
+        }
+        Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
+    }
+
     /// Lets all requests come to their end and stops every process, those included that were being put to rest.
     pub async fn stop(&self) {
         self.0.stopping.cancel();
@@ -219,17 +242,17 @@ impl Engine {
         let loaded =
             loaded.map_err(|error| StartError::Unavailable(format!("read version {version}: {error}")))?;
         let worker = loaded.ok_or(StartError::Missing(version))?;
-        let config = config::encode(&worker)?;
-        let caller = Arc::new(worker.caller());
+        let ways = self.slot(version).ways();
+        let plan = Plan { caller: Arc::new(worker.caller()), config: config::encode(&worker, &ways)?, ways };
         drop(worker);
-        self.start(caller, config).await
+        self.start(plan).await
     }
 
-    async fn start(&self, caller: Arc<Caller>, config: Vec<u8>) -> Result<Arc<Process>, StartError> {
+    async fn start(&self, plan: Plan) -> Result<Arc<Process>, StartError> {
         let wiring = self.wiring();
         let purpose =
             Purpose::Worker { bindings: Arc::clone(&wiring.bindings), egress: Arc::clone(&wiring.egress) };
-        Ok(self.0.workshop.start(caller, config, purpose).await?)
+        Ok(self.0.workshop.start(plan, purpose).await?)
     }
 
     fn log_start(&self, version: VersionId, outcome: &Result<Arc<Process>, StartError>) {
@@ -306,11 +329,12 @@ impl Engine {
 
     async fn try_out(&self, worker: &WorkerVersion) -> Result<Trial, StartError> {
         self.refuse_experimental_flags(worker).await?;
-        let config = config::encode(worker)?;
-        let (engine, caller) = (self.clone(), Arc::new(worker.caller()));
+        let caller = Arc::new(worker.caller());
+        let plan = Plan { caller, config: config::encode(worker, &[])?, ways: Vec::new() };
+        let engine = self.clone();
         let slot = self.slot(worker.id);
         let start = slot.with_state(|state| {
-            let start = self.begin(&slot, async move { engine.start(caller, config).await }.boxed());
+            let start = self.begin(&slot, async move { engine.start(plan).await }.boxed());
             *state = State::Starting(start.clone());
             start
         });
@@ -331,8 +355,9 @@ impl Engine {
             None => {
                 let caller =
                     Caller { script: worker.script.clone(), version: worker.id, bindings: HashMap::new() };
-                let probe = config::encode_probe(compatibility, worker.script.as_str());
-                let outcome = self.0.workshop.start(Arc::new(caller), probe, Purpose::FlagProbe).await;
+                let config = config::encode_probe(compatibility, worker.script.as_str());
+                let plan = Plan { caller: Arc::new(caller), config, ways: Vec::new() };
+                let outcome = self.0.workshop.start(plan, Purpose::FlagProbe).await;
                 let answer = match outcome {
                     Ok(process) => {
                         process.kill();

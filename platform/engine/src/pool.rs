@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::{body::Incoming, client::conn::http1};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use hyper::{body::Incoming, client::conn::http1, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use tasks::Tasks;
 
-use crate::folder::Folder;
+use crate::{config::RPC_HOST, folder::Folder};
 
 /// Idle connections kept for one process. workerd serves one request at a time on each.
 const IDLE_CONNECTIONS_MAX: usize = 256;
@@ -32,7 +32,7 @@ type Sender = http1::SendRequest<RequestBody>;
 /// The connections to one socket of a process.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    socket: &'static str,
+    socket: String,
     idle: Mutex<Vec<Sender>>,
     tasks: Tasks,
 }
@@ -49,7 +49,7 @@ pub struct SendError {
 }
 
 impl Pool {
-    pub(crate) fn new(socket: &'static str, tasks: Tasks) -> Self {
+    pub(crate) fn new(socket: String, tasks: Tasks) -> Self {
         Self { socket, idle: Mutex::default(), tasks }
     }
 
@@ -102,8 +102,20 @@ impl Pool {
         }
     }
 
+    /// Opens a stream for calls from another Worker: what goes over it is workerd's own affair.
+    pub(crate) async fn open_rpc(&self, folder: &Folder) -> io::Result<Upgraded> {
+        let mut sender = self.connect(folder).await?;
+        let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = Request::connect(RPC_HOST).body(body).map_err(io::Error::other)?;
+        let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+        if !answer.status().is_success() {
+            return Err(io::Error::other(format!("workerd answered CONNECT with {}", answer.status())));
+        }
+        hyper::upgrade::on(answer).await.map_err(io::Error::other)
+    }
+
     async fn connect(&self, folder: &Folder) -> io::Result<Sender> {
-        let stream = folder.connect(self.socket).await?;
+        let stream = folder.connect(&self.socket).await?;
         let handshake = http1::Builder::new()
             .max_buf_size(ANSWER_HEAD_BYTES_MAX)
             .preserve_header_case(false)

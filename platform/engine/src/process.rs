@@ -10,7 +10,8 @@ use std::{
 };
 
 use http::{Request, Response};
-use model::Caller;
+use hyper::upgrade::Upgraded;
+use model::{Caller, Entrypoint};
 use product::ConnectionDoor;
 use rustix::{
     pipe::PipeFlags,
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use workerd_wire::command_line;
 
 use crate::{
-    config::{BINDINGS_SOCKET, EGRESS_SOCKET, HTTP_SOCKET},
+    config::{self, BINDINGS_SOCKET, EGRESS_SOCKET},
     folder::{Folder, Folders},
     fork::{Child, Forker, Order, watch_end},
     output::Output,
@@ -95,6 +96,15 @@ pub(crate) struct Patience {
     pub(crate) wait_until_at_shutdown: Duration,
 }
 
+/// What a process is started with.
+pub(crate) struct Plan {
+    pub(crate) caller: Arc<Caller>,
+    /// The encoded configuration.
+    pub(crate) config: Vec<u8>,
+    /// The further ways in that it has.
+    pub(crate) ways: Vec<Entrypoint>,
+}
+
 /// What a process is started for.
 pub(crate) enum Purpose {
     /// To run a Worker; who takes the connections that it opens.
@@ -112,7 +122,10 @@ pub(crate) struct Process {
     folder: Folder,
     handle: Handle,
     usage: Usage,
-    pool: Arc<Pool>,
+    /// The further ways in, besides the default export.
+    ways: Vec<Entrypoint>,
+    /// One for each way in, the default export's first.
+    pools: Vec<Arc<Pool>>,
     clock: Clock,
     /// Cancelled when the process has ended.
     ended: CancellationToken,
@@ -144,12 +157,9 @@ enum End {
 
 impl Workshop {
     /// Starts a process with an encoded configuration and waits until its socket answers.
-    pub(crate) async fn start(
-        &self,
-        caller: Arc<Caller>,
-        config: Vec<u8>,
-        purpose: Purpose,
-    ) -> Result<Arc<Process>, StartFailure> {
+    pub(crate) async fn start(&self, plan: Plan, purpose: Purpose) -> Result<Arc<Process>, StartFailure> {
+        let Plan { caller, config, ways } = plan;
+        let sockets = config::socket_names(&ways);
         let started_at = self.clock.monotonic();
         let folder = self.folders.create()?;
         let ended = CancellationToken::new();
@@ -163,7 +173,7 @@ impl Workshop {
             }
             Purpose::FlagProbe => &command_line::SERVE_WITHOUT_EXPERIMENTAL,
         };
-        let (control, child) = self.fork(&folder, arguments).await?;
+        let (control, child) = self.fork(&folder, arguments, &sockets).await?;
         let handle = Handle { pid: child.pid, pidfd: watch_end(child.pidfd)? };
         // From here on a failure must not leave the process behind.
         let guard = KillGuard { handle: Some(handle) };
@@ -175,7 +185,8 @@ impl Workshop {
         let stdin = pipe::Sender::from_owned_fd(child.stdin)?;
         let control = pipe::Receiver::from_owned_fd(control)?;
 
-        let is_listening = self.until_listening(guard.pid(), stdin, config, control).await?;
+        let is_listening =
+            self.until_listening(guard.pid(), stdin, config, has_announced(control, sockets.clone())).await?;
         if !is_listening {
             // Its control pipe is closed, so it is ending: wait for its last words.
             drop(tokio::time::timeout(END_TIMEOUT, errors_read).await);
@@ -191,7 +202,8 @@ impl Workshop {
             folder,
             handle: guard.disarm(),
             usage: Usage::default(),
-            pool: Arc::new(Pool::new(HTTP_SOCKET, self.tasks.clone())),
+            ways,
+            pools: sockets.into_iter().map(|name| Arc::new(Pool::new(name, self.tasks.clone()))).collect(),
             clock: self.clock.clone(),
             ended,
         });
@@ -218,18 +230,22 @@ impl Workshop {
         Ok(())
     }
 
-    async fn fork(&self, folder: &Folder, arguments: &[&str]) -> io::Result<(OwnedFd, Child)> {
-        let listener = OwnedFd::from(folder.listen(HTTP_SOCKET)?);
+    async fn fork(
+        &self,
+        folder: &Folder,
+        arguments: &[&str],
+        sockets: &[String],
+    ) -> io::Result<(OwnedFd, Child)> {
         let (control, control_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         arguments.push(command_line::control_fd(control_write.as_raw_fd()).into());
-        arguments.push(command_line::socket_fd(HTTP_SOCKET, listener.as_raw_fd()).into());
-        let order = Order {
-            program: self.program.clone(),
-            arguments,
-            folder: folder.path(),
-            inherited: vec![control_write, listener],
-        };
+        let mut inherited = vec![control_write];
+        for name in sockets {
+            let listener = OwnedFd::from(folder.listen(name)?);
+            arguments.push(command_line::socket_fd(name, listener.as_raw_fd()).into());
+            inherited.push(listener);
+        }
+        let order = Order { program: self.program.clone(), arguments, folder: folder.path(), inherited };
         Ok((control, self.forker.spawn(order).await?))
     }
 
@@ -239,7 +255,7 @@ impl Workshop {
         pid: Pid,
         mut stdin: pipe::Sender,
         config: Vec<u8>,
-        control: pipe::Receiver,
+        announced: impl Future<Output = bool>,
     ) -> Result<bool, StartFailure> {
         let feed = async move {
             // A process that does not read to the end is ending; its last words say why.
@@ -247,7 +263,7 @@ impl Workshop {
             drop(stdin);
         };
         let listening = async {
-            let (is_listening, ()) = tokio::join!(has_announced(control), feed);
+            let (is_listening, ()) = tokio::join!(announced, feed);
             Ok(is_listening)
         };
         let limits = self.limits;
@@ -287,8 +303,8 @@ async fn accept(
     }
 }
 
-/// Waits for the announcement on the control pipe; `false` if the pipe ends without it.
-async fn has_announced(control: pipe::Receiver) -> bool {
+/// Waits until all sockets are announced on the control pipe; `false` if the pipe ends before.
+async fn has_announced(control: pipe::Receiver, mut sockets: Vec<String>) -> bool {
     #[derive(Deserialize)]
     struct Event {
         event: String,
@@ -297,7 +313,10 @@ async fn has_announced(control: pipe::Receiver) -> bool {
     let mut lines = BufReader::new(control).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-        if event.event == command_line::EVENT_LISTEN && event.socket.as_deref() == Some(HTTP_SOCKET) {
+        if event.event == command_line::EVENT_LISTEN {
+            sockets.retain(|name| event.socket.as_ref() != Some(name));
+        }
+        if sockets.is_empty() {
             return true;
         }
     }
@@ -394,7 +413,7 @@ impl Process {
     /// Takes a lease, unless the process is being put to rest.
     pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
         let is_alive = !self.ended.is_cancelled() && self.usage.enter();
-        is_alive.then(|| Lease { process: Arc::clone(self) })
+        is_alive.then(|| Lease { process: Arc::clone(self), pool: Arc::clone(&self.pools[0]) })
     }
 
     /// Stops giving leases if the process was not used for `idle`.
@@ -456,6 +475,8 @@ impl Process {
 #[derive(Debug)]
 pub struct Lease {
     process: Arc<Process>,
+    /// Of the way in that was asked for.
+    pool: Arc<Pool>,
 }
 
 impl Lease {
@@ -463,7 +484,7 @@ impl Lease {
     /// carries `Host`. An answer with status 101 is taken over with `hyper::upgrade::on`. An error is returned once the
     /// process was seen to end, if it did: a repeat then meets its successor.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<ProcessBody>, SendError> {
-        match self.process.pool.send(&self.process.folder, request).await {
+        match self.pool.send(&self.process.folder, request).await {
             Ok(answer) => Ok(answer.map(|body| ProcessBody { body, _lease: self.clone() })),
             Err(error) => {
                 if error.is_process_gone {
@@ -472,6 +493,23 @@ impl Lease {
                 Err(error)
             }
         }
+    }
+
+    /// Opens a stream for calls from another Worker (JS RPC). Keep the lease as long as the stream.
+    pub async fn open_rpc(&self) -> io::Result<Upgraded> {
+        self.pool.open_rpc(&self.process.folder).await
+    }
+
+    /// The same process by another way in; gives the lease back if it has no such way.
+    pub(crate) fn by(mut self, way: &Entrypoint) -> Result<Self, Self> {
+        if way.is_default() {
+            return Ok(self);
+        }
+        let Some(index) = self.process.ways.iter().position(|present| present == way) else {
+            return Err(self);
+        };
+        self.pool = Arc::clone(&self.process.pools[index + 1]);
+        Ok(self)
     }
 
     /// The process's number.
@@ -492,7 +530,7 @@ impl Clone for Lease {
         // The count is at least one already, and a closed process may finish what it has begun: `enter` may refuse here, so
         // the count is raised without asking.
         self.process.usage.enter_again();
-        Self { process: Arc::clone(&self.process) }
+        Self { process: Arc::clone(&self.process), pool: Arc::clone(&self.pool) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, Shared};
-use model::VersionId;
+use model::{Entrypoint, VersionId};
 
 use crate::{error::StartError, process::Process};
 
@@ -19,6 +19,9 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A process that lived this long was healthy: ends before it are forgotten.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+
+/// Ways into one version, besides its default export: each is a socket, and so many different props are a mistake.
+const WAYS_MAX: usize = 64;
 
 /// A start that any number of requests wait for.
 pub(crate) type Start = Shared<BoxFuture<'static, Result<Arc<Process>, StartError>>>;
@@ -35,6 +38,10 @@ struct Inner {
     state: State,
     /// Ends and failed starts in a row.
     failures: u32,
+    /// Ways in, besides the default export, that other Workers asked for.
+    ways: Vec<Entrypoint>,
+    /// Ways in that the version turned out not to have.
+    refused: Vec<(Entrypoint, StartError)>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +57,43 @@ pub(crate) enum State {
 impl Slot {
     pub(crate) fn new(version: VersionId) -> Self {
         Self { version, inner: Mutex::default() }
+    }
+
+    /// The ways in, besides the default export, that the next process should have.
+    pub(crate) fn ways(&self) -> Vec<Entrypoint> {
+        self.lock().ways.clone()
+    }
+
+    /// Wants a way in from the next process on.
+    pub(crate) fn want(&self, way: &Entrypoint) -> Result<(), StartError> {
+        let mut inner = self.lock();
+        if way.is_default() || inner.ways.contains(way) {
+            return Ok(());
+        }
+        if let Some((_, refusal)) = inner.refused.iter().find(|(refused, _)| refused == way) {
+            return Err(refusal.clone());
+        }
+        if WAYS_MAX <= inner.ways.len() + inner.refused.len() {
+            let message =
+                format!("a Worker is called by at most {WAYS_MAX} entrypoints with different props");
+            return Err(StartError::Unavailable(message));
+        }
+        inner.ways.push(way.clone());
+        Ok(())
+    }
+
+    /// Gives up a way in that the version turned out not to have, so that it can answer by its others. What is refused
+    /// once is not tried again: each try would replace the process.
+    pub(crate) fn refuse(&self, way: &Entrypoint, refusal: &StartError) {
+        let mut inner = self.lock();
+        inner.ways.retain(|wanted| wanted != way);
+        if matches!(refusal, StartError::Rejected(_)) {
+            inner.refused.push((way.clone(), refusal.clone()));
+            inner.failures = 0;
+            if matches!(inner.state, State::Resting(..)) {
+                inner.state = State::Stopped;
+            }
+        }
     }
 
     /// Looks at the state and may replace it, as one step.
@@ -87,7 +131,10 @@ impl Slot {
     /// Whether nothing is left to know of the version.
     pub(crate) fn is_blank(&self) -> bool {
         let inner = self.lock();
-        inner.failures == 0 && matches!(inner.state, State::Stopped)
+        inner.failures == 0
+            && inner.ways.is_empty()
+            && inner.refused.is_empty()
+            && matches!(inner.state, State::Stopped)
     }
 
     /// Takes the running process out; the next request starts another.

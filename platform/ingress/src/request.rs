@@ -6,7 +6,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, SERVER, TRANSFER_ENCODING},
 };
 use model::VersionId;
-use workers::{Route, Share};
+use workers::Route;
 
 use crate::{
     Answer, Body, Client, DispatchError, Inbound, Ingress, RequestBody,
@@ -80,7 +80,7 @@ impl Ingress {
             .routes
             .find(host.name())
             .ok_or_else(|| Fault::new(FaultKind::UnknownHost, "no Worker has this host"))?;
-        let version = choose(&route.versions, rand::random()).ok_or_else(|| {
+        let version = route.choose(rand::random()).ok_or_else(|| {
             Fault::new(FaultKind::NotDeployed, format!("`{}` has no deployment", route.script))
         })?;
         let invocations_left = invocations_left(client, request.headers())?;
@@ -228,23 +228,6 @@ fn check(request: &Request<Inbound>, body_bytes_max: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One of the versions, with its share as the probability; `draw` is between 0 and 1.
-fn choose(versions: &[Share], draw: f64) -> Option<VersionId> {
-    if let [only] = versions {
-        return Some(only.version);
-    }
-    let total: f64 = versions.iter().map(|share| share.percentage).sum();
-    let mut left = draw * total;
-    for share in versions {
-        left -= share.percentage;
-        if left < 0.0 {
-            return Some(share.version);
-        }
-    }
-    // Rounding can leave a crumb; it belongs to a version that answers at all.
-    versions.iter().rev().find(|share| 0.0 < share.percentage).map(|share| share.version)
-}
-
 /// How many Workers a Worker's request may still pass through; a visitor's is not counted.
 fn invocations_left(client: &Client, headers: &HeaderMap) -> Result<Option<u32>, Fault> {
     if !client.is_worker {
@@ -289,28 +272,5 @@ impl Fault {
             }
         };
         Self::new(kind, format!("`{script}`: {error}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use model::VersionId;
-    use workers::Share;
-
-    use super::choose;
-
-    #[test]
-    fn versions_are_chosen_by_their_shares() {
-        let (first, second) = (VersionId::random(), VersionId::random());
-        let shares =
-            [Share { version: first, percentage: 25.0 }, Share { version: second, percentage: 75.0 }];
-        assert_eq!(choose(&[], 0.5), None);
-        assert_eq!(choose(&shares[..1], 0.99), Some(first));
-        assert_eq!(choose(&shares, 0.0), Some(first));
-        assert_eq!(choose(&shares, 0.249), Some(first));
-        assert_eq!(choose(&shares, 0.25), Some(second));
-        assert_eq!(choose(&shares, 0.999), Some(second));
-        let none = [Share { version: first, percentage: 0.0 }, Share { version: second, percentage: 100.0 }];
-        assert_eq!(choose(&none, 0.0), Some(second));
     }
 }

@@ -16,21 +16,24 @@ use tasks::Clock;
 use telemetry::{Family, Histogram, Label, Metrics};
 use workerd_wire::headers::BINDING_HEADER;
 
+use crate::services::{Services, binding_of_connect};
+
 /// The products that bindings can name.
 #[derive(Clone)]
 pub(crate) struct Bindings {
     kv: BindingDoor,
+    services: Services,
     kv_seconds: Histogram,
     clock: Clock,
 }
 
 impl Bindings {
-    pub(crate) fn new(kv: BindingDoor, metrics: &Metrics, clock: Clock) -> Self {
+    pub(crate) fn new(kv: BindingDoor, services: Services, metrics: &Metrics, clock: Clock) -> Self {
         let seconds = Family::<Label, Histogram>::new_with_constructor(Metrics::seconds_histogram);
         let seconds =
             metrics.register("binding_request_seconds", "Time until a binding was answered", seconds);
         let kv_seconds = seconds.get_or_create(&[("product", "kv")]).clone();
-        Self { kv, kv_seconds, clock }
+        Self { kv, services, kv_seconds, clock }
     }
 
     async fn answer(
@@ -38,18 +41,18 @@ impl Bindings {
         caller: Arc<Caller>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let name = request
-            .headers()
-            .get(BINDING_HEADER)
-            .and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-        let response = match name.and_then(|name| caller.bindings.get(name)) {
-            Some(BindingKind::KvNamespace(namespace)) => {
+        let response = match named(&caller, &request) {
+            Some((_, BindingKind::KvNamespace(namespace))) => {
                 let began = self.clock.monotonic();
                 let answer = (self.kv)(namespace.as_str().into(), request.map(Body::new)).await;
                 self.kv_seconds.observe(began.elapsed().as_secs_f64());
                 answer
             }
-            Some(
+            Some((name, BindingKind::Service(target))) => {
+                self.services.answer(&caller, name, target, request.map(Body::new)).await
+            }
+            Some((
+                _,
                 BindingKind::PlainText(_)
                 | BindingKind::Json(_)
                 | BindingKind::SecretText(_)
@@ -57,7 +60,7 @@ impl Bindings {
                 | BindingKind::WasmModule(_)
                 | BindingKind::TextBlob(_)
                 | BindingKind::DataBlob(_),
-            )
+            ))
             | None => no_such_binding(),
         };
         Ok(response)
@@ -72,7 +75,7 @@ impl ConnectionDoor for Bindings {
             let mut protocol = http1::Builder::new();
             // Nobody reads a date on this socket.
             protocol.auto_date_header(false);
-            let served = protocol.serve_connection(TokioIo::new(connection), service).await;
+            let served = protocol.serve_connection(TokioIo::new(connection), service).with_upgrades().await;
             if let Err(error) = served {
                 tracing::debug!(script = %caller.script, %error, "A binding's connection broke off");
             }
@@ -86,4 +89,13 @@ fn no_such_binding() -> Response<Body> {
     let mut response = Response::new(Body::from("this Worker has no such binding"));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
+}
+
+/// The binding that a request names: by the header that workerd adds, or, a CONNECT having none, by its authority.
+fn named<'a>(caller: &'a Arc<Caller>, request: &Request<Incoming>) -> Option<(&'a str, &'a BindingKind)> {
+    let name = match request.headers().get(BINDING_HEADER) {
+        Some(value) => std::str::from_utf8(value.as_bytes()).ok()?,
+        None => binding_of_connect(caller, request)?,
+    };
+    caller.bindings.get_key_value(name).map(|(name, kind)| (name.as_str(), kind))
 }

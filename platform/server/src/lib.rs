@@ -7,6 +7,7 @@ mod credentials;
 mod local;
 mod lock;
 mod server;
+mod services;
 
 pub use addresses::Addresses;
 pub use credentials::Credentials;

@@ -22,6 +22,7 @@ use crate::{
     credentials::Credentials,
     local::Local,
     lock::{Lock, LockError},
+    services::Services,
 };
 
 /// Read connections to `meta.sqlite`: the control plane alone reads it.
@@ -142,12 +143,13 @@ impl Server {
             doors.clone(),
             &metrics,
         );
-        let local_hosts = Arc::new(Local::new(ingress.clone(), routes));
+        let local_hosts = Arc::new(Local::new(ingress.clone(), routes.clone()));
         let egress =
             egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
                 .map_err(failed("the way out"))?;
         let kv_door = kv.product.binding.clone().expect("KV has a binding");
-        let bindings = Bindings::new(kv_door, &metrics, clock);
+        let services = Services { engine: engine.clone(), routes, tasks: house.tasks.clone() };
+        let bindings = Bindings::new(kv_door, services, &metrics, clock);
         engine.connect(Wiring {
             source: register.clone(),
             bindings: Arc::new(bindings),

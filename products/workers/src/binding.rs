@@ -1,7 +1,7 @@
 //! Bindings as the API writes them, to and from what a version holds. The same form, without secret text, is what is
 //! kept with a version and shown to clients.
 
-use model::{Binding, BindingKind, Secret};
+use model::{Binding, BindingKind, Entrypoint, Secret, ServiceTarget};
 use serde_json::{Value, json};
 
 use crate::error::WorkersError;
@@ -60,6 +60,7 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
             // An id that is none of ours in form is none of ours in fact.
             BindingKind::KvNamespace(id.parse().map_err(|_cause| WorkersError::NamespaceMissing(id))?)
         }
+        "service" => BindingKind::Service(service(raw, needed("service")?)?),
         "version_metadata" => BindingKind::VersionMetadata,
         "wasm_module" => BindingKind::WasmModule(needed("part")?),
         "text_blob" => BindingKind::TextBlob(needed("part")?),
@@ -81,6 +82,7 @@ pub(crate) fn describe(binding: &Binding) -> Value {
         BindingKind::Json(value) => json!({"name": name, "type": "json", "json": value}),
         BindingKind::SecretText(_) => json!({"name": name, "type": "secret_text"}),
         BindingKind::KvNamespace(id) => json!({"name": name, "type": "kv_namespace", "namespace_id": id}),
+        BindingKind::Service(target) => describe_service(name, target),
         BindingKind::VersionMetadata => json!({"name": name, "type": "version_metadata"}),
         BindingKind::WasmModule(part) => json!({"name": name, "type": "wasm_module", "part": part}),
         BindingKind::TextBlob(part) => json!({"name": name, "type": "text_blob", "part": part}),
@@ -113,6 +115,7 @@ pub(crate) fn part_of(kind: &BindingKind) -> Option<&str> {
         | BindingKind::Json(_)
         | BindingKind::SecretText(_)
         | BindingKind::KvNamespace(_)
+        | BindingKind::Service(_)
         | BindingKind::VersionMetadata => None,
     }
 }
@@ -124,11 +127,35 @@ pub(crate) fn type_name(kind: &BindingKind) -> &'static str {
         BindingKind::Json(_) => "json",
         BindingKind::SecretText(_) => "secret_text",
         BindingKind::KvNamespace(_) => "kv_namespace",
+        BindingKind::Service(_) => "service",
         BindingKind::VersionMetadata => "version_metadata",
         BindingKind::WasmModule(_) => "wasm_module",
         BindingKind::TextBlob(_) => "text_blob",
         BindingKind::DataBlob(_) => "data_blob",
     }
+}
+
+/// The target of a service binding. `environment` belongs to a scheme that Cloudflare has given up: a Worker of an
+/// environment is a Worker of its own name today.
+fn service(raw: &Value, script: String) -> Result<ServiceTarget, WorkersError> {
+    let script = script.parse().map_err(WorkersError::NameInvalid)?;
+    let props = raw.get("props").filter(|props| !props.is_null());
+    let entrypoint = Entrypoint {
+        name: text(raw, "entrypoint").filter(|name| *name != "default").map(str::to_owned),
+        props: props.map(Value::to_string),
+    };
+    Ok(ServiceTarget { script, entrypoint })
+}
+
+fn describe_service(name: &str, target: &ServiceTarget) -> Value {
+    let mut described = json!({"name": name, "type": "service", "service": target.script});
+    if let Some(entrypoint) = &target.entrypoint.name {
+        described["entrypoint"] = json!(entrypoint);
+    }
+    if let Some(props) = &target.entrypoint.props {
+        described["props"] = serde_json::from_str(props).unwrap_or_default();
+    }
+    described
 }
 
 fn text<'a>(raw: &'a Value, field: &str) -> Option<&'a str> {

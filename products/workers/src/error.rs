@@ -2,7 +2,7 @@
 //! (docs: Workers, Observability, Errors on Worker upload; the rest observed).
 
 use axum::http::StatusCode;
-use model::{NameError, VersionId};
+use model::{NameError, ScriptName, VersionId};
 use product::TrialError;
 use store::{StoreError, VaultError, rusqlite};
 use v4::{ApiError, code};
@@ -63,6 +63,16 @@ pub enum WorkersError {
     /// A binding to a KV namespace that is not there.
     #[error("KV namespace '{0}' not found.")]
     NamespaceMissing(String),
+    /// A service binding to a Worker that is not there.
+    #[error(
+        "Could not resolve service binding '{binding}'. Target script '{script}' not found. Please verify the target script and try again."
+    )]
+    ServiceTargetMissing {
+        /// The binding.
+        binding: String,
+        /// The Worker that it names.
+        script: ScriptName,
+    },
     /// A binding to inherit that the previous version does not have.
     // wrangler recognises a missing secret by the first words.
     #[error("inherit binding '{0}' is invalid: the previous version has no binding of this name")]
@@ -122,6 +132,7 @@ impl From<WorkersError> for ApiError {
             E::VariableTooLarge(_) => (StatusCode::BAD_REQUEST, 10_054),
             E::TooManyVariables => (StatusCode::BAD_REQUEST, 10_055),
             E::NamespaceMissing(_) => (StatusCode::BAD_REQUEST, 10_041),
+            E::ServiceTargetMissing { .. } => (StatusCode::BAD_REQUEST, 10_143),
             E::InheritMissing(_) => (StatusCode::BAD_REQUEST, 10_057),
             E::DeploymentInvalid(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
             E::Unsupported(_) => (StatusCode::BAD_REQUEST, CODE_UNSUPPORTED),

@@ -351,13 +351,33 @@ impl Register {
         bindings.append(&mut previous);
         upload::check_variables(bindings.iter().map(|binding| (binding.name.as_str(), &binding.kind)))?;
         for binding in &bindings {
-            if let BindingKind::KvNamespace(id) = &binding.kind
-                && !self.checks.kv_namespace_exists(id).await?
-            {
-                return Err(WorkersError::NamespaceMissing(id.to_string()));
-            }
+            self.check_target(name, binding).await?;
         }
         Ok(bindings)
+    }
+
+    /// Whether what a binding names is there.
+    async fn check_target(&self, name: &ScriptName, binding: &Binding) -> Result<(), WorkersError> {
+        match &binding.kind {
+            BindingKind::KvNamespace(id) if !self.checks.kv_namespace_exists(id).await? => {
+                Err(WorkersError::NamespaceMissing(id.to_string()))
+            }
+            BindingKind::Service(target)
+                if target.script != *name && self.store.script(&target.script).await?.is_none() =>
+            {
+                let (binding, script) = (binding.name.clone(), target.script.clone());
+                Err(WorkersError::ServiceTargetMissing { binding, script })
+            }
+            BindingKind::KvNamespace(_)
+            | BindingKind::Service(_)
+            | BindingKind::PlainText(_)
+            | BindingKind::Json(_)
+            | BindingKind::SecretText(_)
+            | BindingKind::VersionMetadata
+            | BindingKind::WasmModule(_)
+            | BindingKind::TextBlob(_)
+            | BindingKind::DataBlob(_) => Ok(()),
+        }
     }
 
     async fn check_alias(&self, name: &ScriptName, upload: &Upload) -> Result<(), WorkersError> {

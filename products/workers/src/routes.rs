@@ -20,6 +20,8 @@ pub struct Routes(Arc<ArcSwap<RouteTable>>);
 pub struct RouteTable {
     /// By lower-case host name without port, for example `hello.localhost`.
     pub hosts: HashMap<String, Arc<Route>>,
+    /// By script, whether or not it has a host: this is how Workers call each other.
+    pub scripts: HashMap<ScriptName, Arc<Route>>,
 }
 
 /// Who answers a host.
@@ -40,6 +42,27 @@ pub struct Share {
     pub percentage: f64,
 }
 
+impl Route {
+    /// One of the versions, with its share as the probability; `draw` is between 0 and 1. `None` while nothing is
+    /// deployed.
+    #[must_use]
+    pub fn choose(&self, draw: f64) -> Option<VersionId> {
+        if let [only] = self.versions.as_slice() {
+            return Some(only.version);
+        }
+        let total: f64 = self.versions.iter().map(|share| share.percentage).sum();
+        let mut left = draw * total;
+        for share in &self.versions {
+            left -= share.percentage;
+            if left < 0.0 {
+                return Some(share.version);
+            }
+        }
+        // Rounding can leave a crumb; it belongs to a version that answers at all.
+        self.versions.iter().rev().find(|share| 0.0 < share.percentage).map(|share| share.version)
+    }
+}
+
 impl Routes {
     /// Who answers `host` (any case, without port).
     #[must_use]
@@ -49,6 +72,12 @@ impl Routes {
             return table.hosts.get(&host.to_ascii_lowercase()).cloned();
         }
         table.hosts.get(host).cloned()
+    }
+
+    /// Who answers for a script.
+    #[must_use]
+    pub fn find_script(&self, script: &ScriptName) -> Option<Arc<Route>> {
+        self.0.load().scripts.get(script).cloned()
     }
 
     /// Puts a new table in force. A request that begins after this call is answered by it.
@@ -79,9 +108,14 @@ impl RouteTable {
     /// prefix; of two versions with one alias the newer has it.
     pub(crate) fn build(scripts: &[Published], base: &str) -> Self {
         let mut hosts = HashMap::new();
-        for published in scripts.iter().filter(|published| published.is_enabled) {
-            let route = Route { script: published.script.clone(), versions: published.shares.clone() };
-            hosts.insert(format!("{}.{base}", published.script), Arc::new(route));
+        let mut by_script = HashMap::new();
+        for published in scripts {
+            let route =
+                Arc::new(Route { script: published.script.clone(), versions: published.shares.clone() });
+            by_script.insert(published.script.clone(), Arc::clone(&route));
+            if published.is_enabled {
+                hosts.insert(format!("{}.{base}", published.script), route);
+            }
         }
         // A disabled script's name stays its own: no preview of another may answer there.
         let names: HashSet<&str> = scripts.iter().map(|published| published.script.as_str()).collect();
@@ -104,7 +138,7 @@ impl RouteTable {
                 Arc::new(Route { script: published.script.clone(), versions })
             });
         }
-        Self { hosts }
+        Self { hosts, scripts: by_script }
     }
 }
 
@@ -112,7 +146,7 @@ impl RouteTable {
 mod tests {
     use model::VersionId;
 
-    use super::{Preview, Published, RouteTable, Routes, Share};
+    use super::{Preview, Published, Route, RouteTable, Routes, Share};
 
     fn published(script: &str, is_enabled: bool, previews: Vec<Preview>) -> Published {
         let shares = vec![Share { version: VersionId::random(), percentage: 100.0 }];
@@ -134,6 +168,25 @@ mod tests {
         let host = format!("{}-app.localhost", older.prefix());
         assert_eq!(routes.find(&host).unwrap().versions[0].version, older);
         assert!(routes.find("taken-app.localhost").is_none());
+    }
+
+    #[test]
+    fn versions_are_chosen_by_their_shares() {
+        let (first, second) = (VersionId::random(), VersionId::random());
+        let choose = |shares: &[(VersionId, f64)], draw| {
+            let versions = shares
+                .iter()
+                .map(|(version, percentage)| Share { version: *version, percentage: *percentage });
+            Route { script: "app".parse().unwrap(), versions: versions.collect() }.choose(draw)
+        };
+        let shares = [(first, 25.0), (second, 75.0)];
+        assert_eq!(choose(&[], 0.5), None);
+        assert_eq!(choose(&shares[..1], 0.99), Some(first));
+        assert_eq!(choose(&shares, 0.0), Some(first));
+        assert_eq!(choose(&shares, 0.249), Some(first));
+        assert_eq!(choose(&shares, 0.25), Some(second));
+        assert_eq!(choose(&shares, 0.999), Some(second));
+        assert_eq!(choose(&[(first, 0.0), (second, 100.0)], 0.0), Some(second));
     }
 
     #[test]

@@ -281,6 +281,7 @@ pub(crate) fn check_variables<'a>(
             BindingKind::Json(value) => value.to_string().len(),
             BindingKind::SecretText(secret) => secret.reveal().len(),
             BindingKind::KvNamespace(_)
+            | BindingKind::Service(_)
             | BindingKind::VersionMetadata
             | BindingKind::WasmModule(_)
             | BindingKind::TextBlob(_)

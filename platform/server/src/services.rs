@@ -1,0 +1,146 @@
+//! Service bindings: a Worker calls another one. Its requests and its calls (JS RPC, a stream that only workerd
+//! understands) arrive on the caller's own socket; they go to the target's process, which is started if it sleeps.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, Response, StatusCode, header},
+};
+use engine::{Engine, Lease};
+use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use model::{Caller, ServiceTarget};
+use tasks::Tasks;
+use workerd_wire::headers::{BINDING_HEADER, binding_authority};
+use workers::Routes;
+
+/// How often a request that did not reach its target is sent again.
+const SEND_ATTEMPTS_MAX: usize = 3;
+/// Bytes on their way between two Workers, each direction.
+const SPLICE_BUFFER_BYTES: usize = 16 * 1024;
+
+/// What calls need.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) engine: Engine,
+    pub(crate) routes: Routes,
+    pub(crate) tasks: Tasks,
+}
+
+impl Services {
+    /// Answers a request or a call on the caller's binding `name`.
+    pub(crate) async fn answer(
+        &self,
+        caller: &Caller,
+        name: &str,
+        target: &ServiceTarget,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let outcome = if request.method() == axum::http::Method::CONNECT {
+            self.call(target, request).await
+        } else {
+            self.send(target, request).await
+        };
+        outcome.unwrap_or_else(|cause| {
+            tracing::warn!(script = %caller.script, binding = name, target = %target.script, cause, "A service binding failed");
+            refusal(name, target, &cause)
+        })
+    }
+
+    async fn lease(&self, target: &ServiceTarget) -> Result<Lease, String> {
+        let route = self.routes.find_script(&target.script).ok_or("the Worker does not exist")?;
+        let version = route.choose(rand::random()).ok_or("the Worker has no deployment")?;
+        self.engine.acquire_by(version, &target.entrypoint).await.map_err(|error| error.to_string())
+    }
+
+    async fn send(
+        &self,
+        target: &ServiceTarget,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, String> {
+        request.headers_mut().remove(BINDING_HEADER);
+        let caller_side =
+            request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+        *request.extensions_mut() = axum::http::Extensions::new();
+        let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        for _ in 0..SEND_ATTEMPTS_MAX {
+            let lease = self.lease(target).await?;
+            let mut response = match lease.send(request).await {
+                Ok(response) => response,
+                Err(error) => match error.request {
+                    Some(unsent) => {
+                        request = unsent;
+                        continue;
+                    }
+                    None => return Err(error.cause),
+                },
+            };
+            if let Some(caller_side) = caller_side
+                && response.status() == StatusCode::SWITCHING_PROTOCOLS
+            {
+                let target_side = hyper::upgrade::on(&mut response);
+                self.splice(caller_side, Ok(target_side), lease);
+            } else {
+                strip_connection(response.headers_mut());
+            }
+            return Ok(response.map(Body::new));
+        }
+        Err("the Worker's process ended each time".to_owned())
+    }
+
+    /// Opens the stream of a CONNECT.
+    async fn call(&self, target: &ServiceTarget, request: Request<Body>) -> Result<Response<Body>, String> {
+        let lease = self.lease(target).await?;
+        let target_side = lease.open_rpc().await.map_err(|error| error.to_string())?;
+        self.splice(hyper::upgrade::on(request), Err(target_side), lease);
+        Ok(Response::new(Body::empty()))
+    }
+
+    /// Carries bytes both ways until one side ends; the target stays awake until then.
+    fn splice(&self, caller: OnUpgrade, target: Result<OnUpgrade, hyper::upgrade::Upgraded>, lease: Lease) {
+        self.tasks.spawn_draining("service-splice", async move {
+            let target = match target {
+                Ok(pending) => pending.await,
+                Err(open) => Ok(open),
+            };
+            let (Ok(caller), Ok(target)) = (caller.await, target) else { return };
+            let (mut caller, mut target) = (TokioIo::new(caller), TokioIo::new(target));
+            // An error is an end: both sides see their stream close.
+            tokio::io::copy_bidirectional_with_sizes(
+                &mut caller,
+                &mut target,
+                SPLICE_BUFFER_BYTES,
+                SPLICE_BUFFER_BYTES,
+            )
+            .await
+            .ok();
+            drop(lease);
+        });
+    }
+}
+
+/// The binding that a CONNECT's authority names, among the caller's.
+pub(crate) fn binding_of_connect<'a>(
+    caller: &'a Arc<Caller>,
+    request: &Request<impl Sized>,
+) -> Option<&'a str> {
+    let authority = request.uri().authority()?.as_str();
+    let host = authority.split(':').next().unwrap_or(authority);
+    caller.bindings.keys().map(String::as_str).find(|name| binding_authority(name) == host)
+}
+
+/// What concerned the connection to the target's process is no business of the caller's.
+fn strip_connection(headers: &mut HeaderMap) {
+    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+fn refusal(binding: &str, target: &ServiceTarget, cause: &str) -> Response<Body> {
+    let text = format!("service binding \"{binding}\" to Worker \"{}\": {cause}", target.script);
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
