@@ -18,6 +18,8 @@ pub mod code {
     pub const WRONG_METHOD: u32 = 7_001;
     /// The request's shape is wrong.
     pub const BAD_REQUEST: u32 = 7_400;
+    /// Cloudflare has it, this server has it not yet. Ours: a 4xx, since clients send a request again after a 5xx.
+    pub const UNSUPPORTED: u32 = 10_501;
     /// Our fault.
     pub const INTERNAL: u32 = 10_002;
 }

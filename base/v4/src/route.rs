@@ -7,12 +7,32 @@ use axum::{
 
 use crate::{ApiError, code};
 
+/// Products of Cloudflare whose routes begin with these segments after the account, and which are not here yet.
+const PRODUCTS_TO_COME: [(&str, &str); 13] = [
+    ("queues", "Queues"),
+    ("r2", "R2"),
+    ("d1", "D1"),
+    ("pages", "Pages"),
+    ("workflows", "Workflows"),
+    ("hyperdrive", "Hyperdrive"),
+    ("vectorize", "Vectorize"),
+    ("secrets_store", "Secrets Store"),
+    ("ai", "Workers AI"),
+    ("pipelines", "Pipelines"),
+    ("mtls_certificates", "mTLS certificates"),
+    ("containers", "Containers"),
+    ("email", "Email Routing"),
+];
+
 /// Answers a path that no route knows.
 pub async fn no_route(OriginalUri(uri): OriginalUri) -> ApiError {
     let path = uri.path();
-    let message = format!(
-        "Could not route to {path}, perhaps your object identifier is invalid, or this version of Skerry does not have it yet?"
-    );
+    let product = path.split_once("/accounts/").and_then(|(_, rest)| rest.split('/').nth(1));
+    if let Some((_, name)) = PRODUCTS_TO_COME.iter().find(|(segment, _)| Some(*segment) == product) {
+        let message = format!("{name} is not supported by this version of Skerry yet");
+        return ApiError::new(StatusCode::BAD_REQUEST, code::UNSUPPORTED, message);
+    }
+    let message = format!("Could not route to {path}, perhaps your object identifier is invalid?");
     ApiError::new(StatusCode::NOT_FOUND, code::NO_ROUTE, message)
 }
 

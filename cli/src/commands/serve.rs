@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use server::{ServeError, Server, Start};
-use settings::{Environment, LogFormat, Settings};
+use settings::{Environment, LogFormat, Settings, SettingsError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::data_folder;
@@ -43,7 +43,15 @@ pub(crate) fn run(arguments: Serve) -> Result<(), Failure> {
 
 /// Flags over environment over file over defaults.
 fn merge(arguments: &Serve, environment: &Environment) -> Result<Settings, Failure> {
-    let invalid = |error| Failure::from_error(&error).hint("docs/settings.md lists every key");
+    let invalid = |error: SettingsError| {
+        let failure = Failure::from_error(&error);
+        match error {
+            SettingsError::Read(..) => failure,
+            SettingsError::Parse(..) | SettingsError::Value { .. } => {
+                failure.hint("docs/settings.md lists every key")
+            }
+        }
+    };
     let mut settings = Settings::load(arguments.config.as_deref()).map_err(invalid)?;
     let server = &mut settings.server;
     server.http = arguments.http.unwrap_or(server.http);

@@ -18,7 +18,8 @@ pub(crate) async fn run(arguments: Token) -> Result<(), Failure> {
         Token::Create { name, read_only, data } => create(&api(&data)?, &name, read_only).await,
         Token::List { data, json } => list(&api(&data)?, json).await,
         Token::Revoke { id, data } => {
-            api(&data)?.call(Method::DELETE, &format!("/user/tokens/{id}"), None).await?;
+            let revoked = api(&data)?.call(Method::DELETE, &format!("/user/tokens/{id}"), None).await;
+            revoked.map_err(|failure| failure.hint("`skerry token list` shows each token's identifier"))?;
             printer::note(format_args!("revoked {id}"));
             Ok(())
         }

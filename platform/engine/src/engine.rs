@@ -37,6 +37,9 @@ const ACQUIRE_ATTEMPTS_MAX: usize = 5;
 /// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
 const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 
+/// What workerd adds to the refusal of an experimental flag; the Worker's author has no such command line.
+const ADVICE_FOR_OPERATORS: &str = " To use this flag, you must pass --experimental on the command line.";
+
 /// How processes are run.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -364,7 +367,9 @@ impl Engine {
                         process.wait_for_end().await;
                         None
                     }
-                    Err(StartFailure::Refused(messages)) if !messages.is_empty() => Some(messages.join("\n")),
+                    Err(StartFailure::Refused(messages)) if !messages.is_empty() => {
+                        Some(messages.join("\n").replace(ADVICE_FOR_OPERATORS, ""))
+                    }
                     Err(other) => return Err(other.into()),
                 };
                 self.0.flag_answers.put(compatibility.clone(), answer.clone());

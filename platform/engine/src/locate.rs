@@ -8,6 +8,9 @@ use std::{
 
 use workerd_wire::{NPM_PACKAGE_LINUX_ARM64, NPM_PACKAGE_LINUX_X64, WORKERD_VERSION, WORKERD_VERSION_LINE};
 
+/// How every workerd's version line begins.
+const VERSION_LINE_START: &str = "workerd ";
+
 /// Where to look.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
@@ -97,5 +100,11 @@ fn version(program: &Path) -> Result<String, String> {
     if !output.status.success() {
         return Err(format!("`--version` ended with {}", output.status));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default().trim();
+    // `true` and `node`, too, answer `--version` well.
+    if !line.starts_with(VERSION_LINE_START) {
+        return Err(format!("`--version` says `{line}`"));
+    }
+    Ok(line.to_owned())
 }

@@ -9,9 +9,6 @@ use v4::{ApiError, code};
 
 use crate::model::{BINDINGS_MAX, MODULES_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX};
 
-/// The code of an answer about something that Cloudflare has and this server has not, yet.
-pub(crate) const CODE_UNSUPPORTED: u32 = 10_501;
-
 /// Why the register refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkersError {
@@ -135,7 +132,7 @@ impl From<WorkersError> for ApiError {
             E::ServiceTargetMissing { .. } => (StatusCode::BAD_REQUEST, 10_143),
             E::InheritMissing(_) => (StatusCode::BAD_REQUEST, 10_057),
             E::DeploymentInvalid(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
-            E::Unsupported(_) => (StatusCode::BAD_REQUEST, CODE_UNSUPPORTED),
+            E::Unsupported(_) => (StatusCode::BAD_REQUEST, code::UNSUPPORTED),
             E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),
             E::Interrupted | E::Damaged(_) | E::Store(_) | E::Vault(_) => {
                 return Self::internal(&error);

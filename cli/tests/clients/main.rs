@@ -1,0 +1,8 @@
+//! The whole product as its users meet it: both real wranglers and the commands of `skerry`, against a running server.
+
+mod deploy;
+mod engine;
+mod kv;
+mod refusals;
+mod skerry;
+mod terminal;
