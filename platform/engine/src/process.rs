@@ -150,6 +150,8 @@ impl Workshop {
         let started_at = self.clock.monotonic();
         let folder = self.folders.create()?;
         let ended = CancellationToken::new();
+        // Until the process runs, a failure ends the doors that were opened for it.
+        let doors = ended.clone().drop_guard();
         let arguments: &[&str] = match purpose {
             Purpose::Worker { bindings, egress } => {
                 self.open_door(&folder, BINDINGS_SOCKET, &caller, bindings, &ended)?;
@@ -161,7 +163,7 @@ impl Workshop {
         let (control, child) = self.fork(&folder, arguments).await?;
         let handle = Handle { pid: child.pid, pidfd: watch_end(child.pidfd)? };
         // From here on a failure must not leave the process behind.
-        let guard = KillGuard { handle: Some(handle), ended: ended.clone() };
+        let guard = KillGuard { handle: Some(handle) };
         let output = Output::new(Arc::clone(&caller));
         let stdout = pipe::Receiver::from_owned_fd(child.stdout)?;
         self.tasks.spawn_draining("process-stdout", output.clone().read(stdout));
@@ -177,6 +179,7 @@ impl Workshop {
             return Err(StartFailure::Refused(output.end_startup()));
         }
         output.end_startup_well();
+        doors.disarm();
         let now = self.clock.monotonic();
         let process = Arc::new(Process {
             caller,
@@ -322,7 +325,6 @@ fn cpu_time(pid: Pid) -> Option<Duration> {
 /// Kills the process unless disarmed: a start that fails or is given up leaves nothing behind.
 struct KillGuard {
     handle: Option<Handle>,
-    ended: CancellationToken,
 }
 
 impl KillGuard {
@@ -338,7 +340,6 @@ impl KillGuard {
 impl Drop for KillGuard {
     fn drop(&mut self) {
         let Some(handle) = self.handle.take() else { return };
-        self.ended.cancel();
         handle.signal(Signal::KILL);
         // A killed process ends at once, so this does not wait in any way that matters.
         rustix::process::waitid(WaitId::PidFd(handle.pidfd.get_ref().as_fd()), WaitIdOptions::EXITED).ok();
