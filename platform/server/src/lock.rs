@@ -54,7 +54,6 @@ pub(crate) fn holder(data: &Path) -> Option<u32> {
 }
 
 fn open(data: &Path) -> io::Result<File> {
-    std::fs::create_dir_all(data.join("run"))?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(data.join("run/lock"))
 }
 
