@@ -429,12 +429,8 @@ impl Register {
         T: Send + 'static,
         F: Future<Output = Result<T, WorkersError>> + Send + 'static,
     {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
         let change = change(Arc::clone(self));
-        self.tasks.spawn_draining("workers-change", async move {
-            drop(sender.send(change.await));
-        });
-        receiver.await.map_err(|_cause| WorkersError::Interrupted)?
+        self.tasks.to_the_end("workers-change", change).await.ok_or(WorkersError::Interrupted)?
     }
 }
 
