@@ -3,6 +3,8 @@
 
 use std::{
     fmt,
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
     panic::resume_unwind,
     path::Path,
     sync::{
@@ -23,6 +25,9 @@ use crate::{
     readers::{Readers, STATEMENTS_CACHED_MAX},
     writer::{BUSY_TIMEOUT, JOBS_WAITING_MAX, Message, Work, Writer},
 };
+
+/// What rooms keep is for the server alone.
+const DATABASE_MODE: u32 = 0o600;
 
 /// How a file is opened.
 #[derive(Debug, Clone)]
@@ -151,6 +156,8 @@ impl Database {
 
 fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error: rusqlite::Error| StoreError::sqlite("open", path, &error);
+    // SQLite would make the file as open as the umask lets it, and its log like it. Why it cannot be made, SQLite says next.
+    drop(OpenOptions::new().write(true).create_new(true).mode(DATABASE_MODE).open(path));
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;

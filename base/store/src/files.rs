@@ -1,9 +1,9 @@
 //! Small files replaced whole: a reader, or a power failure, sees the old content or the new, never a part.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -31,13 +31,19 @@ pub fn atomic_write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreErr
     sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))
 }
 
-/// Makes a folder and those above it, if they are not there.
+/// Makes a folder and those above it, if they are not there; on return each is on disk, and ours alone to enter.
 pub fn create_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() || folder.as_os_str().is_empty() {
         return Ok(());
     }
-    fs::create_dir_all(folder).map_err(|error| StoreError::file("make the folder", folder, &error))?;
-    sync_folder(folder.parent().unwrap_or_else(|| Path::new(".")))
+    let parent = folder.parent().unwrap_or_else(|| Path::new("."));
+    create_folder(parent)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if !folder.is_dir() => return Err(StoreError::file("make the folder", folder, &error)),
+        // Somebody else may just have made it.
+        Ok(()) | Err(_) => {}
+    }
+    sync_folder(parent)
 }
 
 /// Brings a folder's entries to disk: needed after a file was created, renamed or removed in it.

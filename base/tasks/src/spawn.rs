@@ -44,6 +44,21 @@ impl Tasks {
         tokio::spawn(self.tracker.track_future(future).instrument(tracing::debug_span!("task", name)))
     }
 
+    /// Runs `future` to its end even if the caller is dropped while it waits: for changes whose steps belong together.
+    /// `None` if the future panicked or the runtime is shutting down.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.spawn_draining(name, async move {
+            // Nobody may be waiting any more.
+            drop(sender.send(future.await));
+        });
+        receiver.await.ok()
+    }
+
     /// A token that is cancelled when the tasks are stopped.
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {

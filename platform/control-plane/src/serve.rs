@@ -3,9 +3,9 @@
 use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tasks::Tasks;
@@ -54,12 +54,11 @@ pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) {
 async fn connection(stream: TcpStream, router: Router, stop: tokio_util::sync::CancellationToken) {
     // Answers are small and written whole, so waiting for more to send only adds delay.
     drop(stream.set_nodelay(true));
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let header_list_bytes_max = u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(header_list_bytes_max);
-    let service = TowerToHyperService::new(router);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    // HTTP/1.1 alone, which every client speaks without TLS: its timeout counts from the first moment, while one that also
+    // looks for HTTP/2 waits without limit for a client that says nothing.
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    let serving = protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,

@@ -10,7 +10,7 @@ use store::{
     rusqlite::{self, Connection, params},
 };
 use subtle::ConstantTimeEq;
-use tasks::Clock;
+use tasks::{Clock, Tasks};
 
 use crate::scope::Policy;
 
@@ -84,6 +84,7 @@ pub struct Tokens {
     meta: Database,
     vault: Vault,
     clock: Clock,
+    tasks: Tasks,
     account: AccountId,
     active: Arc<RwLock<Vec<Arc<Token>>>>,
 }
@@ -129,7 +130,8 @@ impl Tokens {
         let opener = vault.clone();
         let active = meta.read(move |db| all(db, &opener)).await?;
         let active = Arc::new(RwLock::new(active));
-        Ok(Self { meta, vault, clock: house.clock.clone(), account: house.account.clone(), active })
+        let (clock, tasks, account) = (house.clock.clone(), house.tasks.clone(), house.account.clone());
+        Ok(Self { meta, vault, clock, tasks, account, active })
     }
 
     /// Whether this is the text of a token that may be used now.
@@ -180,23 +182,35 @@ impl Tokens {
             sha256: digest(&text),
         });
         let sealed = self.vault.seal(&purpose(&token.id), &token.sha256);
-        let row = Arc::clone(&token);
-        self.meta.write(move |db| insert(db, &row, &sealed)).await?;
-        self.active.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&token));
+        let (row, kept) = (Arc::clone(&token), Arc::clone(&token));
+        self.change(move |db| insert(db, &row, &sealed), move |active| active.push(kept)).await?;
         Ok((token, text))
     }
 
     /// Ends a token at once.
     pub(crate) async fn revoke(&self, id: &TokenId) -> Result<(), TokenError> {
-        let row = id.clone();
-        self.meta
-            .write(move |db| {
-                let deleted = db.execute("DELETE FROM control_plane_tokens WHERE id = ?1", [row.as_str()])?;
-                if deleted == 0 { Err(TokenError::Missing(row.to_string())) } else { Ok(()) }
-            })
-            .await?;
-        self.active.write().unwrap_or_else(PoisonError::into_inner).retain(|token| token.id != *id);
-        Ok(())
+        let (row, gone) = (id.clone(), id.clone());
+        let delete = move |db: &Connection| {
+            let deleted = db.execute("DELETE FROM control_plane_tokens WHERE id = ?1", [row.as_str()])?;
+            if deleted == 0 { Err(TokenError::Missing(row.to_string())) } else { Ok(()) }
+        };
+        self.change(delete, move |active| active.retain(|token| token.id != gone)).await
+    }
+
+    /// Changes the file and then what is in memory. Both happen even if the caller hangs up in between: a token that is
+    /// revoked in the file alone would open doors until the next start.
+    async fn change(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<(), TokenError> + Send + 'static,
+        publish: impl FnOnce(&mut Vec<Arc<Token>>) + Send + 'static,
+    ) -> Result<(), TokenError> {
+        let (meta, active) = (self.meta.clone(), Arc::clone(&self.active));
+        let change = async move {
+            meta.write(write).await?;
+            publish(&mut active.write().unwrap_or_else(PoisonError::into_inner));
+            Ok(())
+        };
+        self.tasks.to_the_end("token-change", change).await.ok_or(StoreError::Closed)?
     }
 
     /// All tokens, oldest first.

@@ -230,7 +230,7 @@ impl Engine {
                 let is_current =
                     engine.slots().get(&slot.version).is_some_and(|current| Arc::ptr_eq(current, &slot));
                 if !is_current {
-                    engine.drain_in_background(&slot);
+                    engine.retire_slot(&slot);
                 }
             }
             // Nobody may be waiting any more.
@@ -301,12 +301,8 @@ impl Engine {
             tokio::time::sleep(interval).await;
             let slots: Vec<_> = self.slots().values().cloned().collect();
             for slot in slots {
-                let is_idle = slot.with_state(|state| match state {
-                    State::Running(process) => process.close_if_idle(idle_timeout),
-                    State::Stopped | State::Resting(..) | State::Starting(_) => false,
-                });
-                if is_idle {
-                    self.drain_in_background(&slot);
+                if let Some(process) = slot.take_idle(idle_timeout) {
+                    self.drain_in_background(process);
                 }
             }
             // Versions of which nothing is left to know: a new request makes them a new slot.
@@ -314,8 +310,14 @@ impl Engine {
         }
     }
 
-    fn drain_in_background(&self, slot: &Arc<Slot>) {
-        let Some(process) = slot.take_running() else { return };
+    /// Puts the process of a slot to rest that no request finds any more; one that still starts sees that itself.
+    fn retire_slot(&self, slot: &Slot) {
+        if let Some(process) = slot.take_running() {
+            self.drain_in_background(process);
+        }
+    }
+
+    fn drain_in_background(&self, process: Arc<Process>) {
         let engine = self.clone();
         self.0.workshop.tasks.spawn_draining("worker-drain", async move { engine.drain(process).await });
     }
@@ -411,7 +413,7 @@ impl Runtime for Engine {
         for version in versions {
             let slot = self.slots().remove(&version);
             if let Some(slot) = slot {
-                self.drain_in_background(&slot);
+                self.retire_slot(&slot);
             }
         }
     }

@@ -14,7 +14,10 @@ use std::{
 
 use rustix::{
     io::{FdFlags, fcntl_setfd},
-    process::{Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal},
+    process::{
+        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, getppid, pidfd_open,
+        set_parent_process_death_signal,
+    },
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -60,6 +63,7 @@ impl Forker {
                 // Nobody waits any more: dropping the child's pipes is not enough, so it is killed.
                 if let Err(Ok(orphan)) = answer.send(fork(order)) {
                     rustix::process::pidfd_send_signal(&orphan.pidfd, Signal::KILL).ok();
+                    rustix::process::waitid(WaitId::PidFd(orphan.pidfd.as_fd()), WaitIdOptions::EXITED).ok();
                 }
             }
         })?;
@@ -98,14 +102,22 @@ fn fork(order: Order) -> io::Result<Child> {
     prepare_child(&mut command, order.inherited.iter().map(AsRawFd::as_raw_fd).collect());
     let mut child = command.spawn()?;
     let pid = Pid::from_child(&child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let pipe_missing = || io::Error::other("a pipe to the child is missing");
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(error) => {
+            // Out of descriptors: a child that nobody holds must not run on, nor stay behind as a zombie.
+            child.kill()?;
+            child.wait()?;
+            return Err(error.into());
+        }
+    };
+    let piped = "all three were asked to be pipes";
     Ok(Child {
         pid,
         pidfd,
-        stdin: child.stdin.take().ok_or_else(pipe_missing)?.into(),
-        stdout: child.stdout.take().ok_or_else(pipe_missing)?.into(),
-        stderr: child.stderr.take().ok_or_else(pipe_missing)?.into(),
+        stdin: child.stdin.take().expect(piped).into(),
+        stdout: child.stdout.take().expect(piped).into(),
+        stderr: child.stderr.take().expect(piped).into(),
     })
 }
 

@@ -163,7 +163,7 @@ impl Workshop {
         let started_at = self.clock.monotonic();
         let folder = self.folders.create()?;
         let ended = CancellationToken::new();
-        // Whatever fails below, the doors are closed again.
+        // Until the process runs, a failure ends the doors that were opened for it.
         let doors = ended.clone().drop_guard();
         let arguments: &[&str] = match purpose {
             Purpose::Worker { bindings, egress } => {

@@ -139,14 +139,24 @@ impl Slot {
 
     /// Takes the running process out; the next request starts another.
     pub(crate) fn take_running(&self) -> Option<Arc<Process>> {
+        self.take_running_if(|_| true)
+    }
+
+    /// Takes the running process out, closed, if it was not used for `idle`. Both are one step: a request that came
+    /// between them would put another process in the slot, and nobody would be left to end this one.
+    pub(crate) fn take_idle(&self, idle: Duration) -> Option<Arc<Process>> {
+        self.take_running_if(|process| process.close_if_idle(idle))
+    }
+
+    fn take_running_if(&self, is_wanted: impl FnOnce(&Process) -> bool) -> Option<Arc<Process>> {
         let mut inner = self.lock();
-        match std::mem::take(&mut inner.state) {
-            State::Running(process) => Some(process),
-            other => {
-                inner.state = other;
-                None
-            }
+        let State::Running(process) = &inner.state else { return None };
+        if !is_wanted(process) {
+            return None;
         }
+        let process = Arc::clone(process);
+        inner.state = State::Stopped;
+        Some(process)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

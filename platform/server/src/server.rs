@@ -101,8 +101,8 @@ impl Server {
     /// Opens everything; returns when all doors listen and `addresses.json` says where.
     pub async fn open(start: Start) -> Result<Self, ServeError> {
         let Start { data, settings, environment, own_program } = start;
-        store::create_folder(&data).map_err(failed("the folder"))?;
-        let lock = Lock::take(&data).map_err(|error| match error {
+        store::create_folder(&data.join("run")).map_err(failed("the folder"))?;
+        let lock = Lock::take(&data).await.map_err(|error| match error {
             LockError::Held(pid) => ServeError::Locked { folder: data.clone(), pid },
             LockError::Io(cause) => ServeError::Open { what: "run/lock", cause: cause.to_string() },
         })?;

@@ -30,7 +30,8 @@ pub struct Kv {
 
 /// Opens KV's files below the house's data folder and starts its background work.
 pub async fn open(house: &House) -> Result<Kv, StoreError> {
-    let store = Arc::new(Store::open(&house.data.join("kv"), house.clock.clone()).await?);
+    let store =
+        Arc::new(Store::open(&house.data.join("kv"), house.clock.clone(), house.tasks.clone()).await?);
     jobs::start(Arc::clone(&store), &house.tasks);
     let product = Product {
         name: "kv",

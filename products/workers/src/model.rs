@@ -16,7 +16,7 @@ pub(crate) const UPLOAD_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Most parts in an upload: its modules, source maps and metadata.
 pub(crate) const UPLOAD_PARTS_MAX: usize = 2_000;
 
-/// Most uploads that are read at a time, since each may be buffered whole; more wait.
+/// Most uploads in memory at a time, since each is buffered whole until it is committed; more wait.
 pub(crate) const UPLOADS_MAX: usize = 8;
 
 /// Longest time an upload may take to arrive.

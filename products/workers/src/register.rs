@@ -152,7 +152,7 @@ impl Register {
         &self.store
     }
 
-    /// The right to hold one upload in memory; wait for it before reading the body.
+    /// The right to hold one upload in memory: to be waited for before the body is read.
     pub(crate) async fn upload_permit(&self) -> Result<OwnedSemaphorePermit, WorkersError> {
         Arc::clone(&self.uploads).acquire_owned().await.map_err(|_closed| WorkersError::Interrupted)
     }
@@ -162,11 +162,13 @@ impl Register {
         self.store.script(name).await?.ok_or(WorkersError::ScriptMissing)
     }
 
-    /// Takes an upload: checks it, tries it, and keeps it as a version; deploys it if `intent` says so.
+    /// Takes an upload: checks it, tries it, and keeps it as a version; deploys it if `intent` says so. `permit` is held
+    /// until the upload is done with, which is not when its client hangs up.
     pub(crate) async fn upload(
         self: &Arc<Self>,
         name: ScriptName,
         parts: Vec<Part>,
+        permit: OwnedSemaphorePermit,
         origin: Origin,
         intent: Intent,
     ) -> Result<(Script, Version), WorkersError> {
@@ -174,10 +176,10 @@ impl Register {
             script_bytes_max: self.settings.script_bytes_max,
             today: OffsetDateTime::from(self.clock.now()).date(),
         };
-        let upload = tokio::task::spawn_blocking(move || upload::parse(parts, limits))
-            .await
-            .map_err(|_cause| WorkersError::Interrupted)??;
         self.to_the_end(move |register| async move {
+            let _permit = permit;
+            let upload = tokio::task::spawn_blocking(move || upload::parse(parts, limits)).await;
+            let upload = upload.map_err(|_cause| WorkersError::Interrupted)??;
             let _lock = register.lock(&name).await;
             register.take(&name, upload, origin, intent).await
         })
@@ -449,12 +451,8 @@ impl Register {
         T: Send + 'static,
         F: Future<Output = Result<T, WorkersError>> + Send + 'static,
     {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
         let change = change(Arc::clone(self));
-        self.tasks.spawn_draining("workers-change", async move {
-            drop(sender.send(change.await));
-        });
-        receiver.await.map_err(|_cause| WorkersError::Interrupted)?
+        self.tasks.to_the_end("workers-change", change).await.ok_or(WorkersError::Interrupted)?
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use crate::harness::Api;
@@ -55,6 +56,18 @@ async fn tokens_outlive_a_restart_and_a_revoked_one_does_not() {
     api.get(&kept, "/user").await.ok();
     assert_eq!(api.get(&revoked, "/user").await.refusal(), (403, 9_109));
     assert_eq!(api.call(&kept, "POST", "/user/tokens", json!({})).await.refusal(), (403, 10_000));
+}
+
+#[tokio::test]
+async fn a_token_is_revoked_even_if_the_caller_hangs_up() {
+    let api = Api::open().await;
+    let token = api.token();
+    let (id, revoked) = api.token_with(&["All Write"]).await;
+    let path = format!("/user/tokens/{id}");
+    // Polled once: the deletion is on its way to the disk, and nobody waits for it any more.
+    assert!(api.call(&token, "DELETE", &path, Value::Null).now_or_never().is_none());
+    assert!(api.house.tasks.stop(Duration::from_secs(10)).await);
+    assert_eq!(api.get(&revoked, "/user").await.refusal(), (403, 9_109));
 }
 
 #[tokio::test]

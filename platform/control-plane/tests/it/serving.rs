@@ -86,3 +86,22 @@ async fn a_stopping_server_answers_what_it_has_begun_and_closes() {
     assert!(is_drained, "nothing is left");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_closed() {
+    let api = Api::open().await;
+    let tasks = api.house.tasks.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tasks.spawn_draining("api", control_plane::serve(listener, api.router.clone(), tasks.clone()));
+
+    for beginning in ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /metrics HTTP/1.1\r\n"] {
+        let mut silent = TcpStream::connect(address).await.expect("a connection");
+        silent.write_all(beginning.as_bytes()).await.expect("sent");
+        // Time stands still but for timers, so that an hour passes at once; where nothing closes it, this fails.
+        let mut answer = Vec::new();
+        let read = silent.read_to_end(&mut answer);
+        let ended = tokio::time::timeout(Duration::from_secs(3600), read).await;
+        assert!(ended.is_ok(), "still open after {beginning:?}");
+    }
+}

@@ -22,6 +22,7 @@ use tasks::{Clock, Tasks};
 pub(crate) struct House {
     pub(crate) engine: Engine,
     pub(crate) source: Arc<Versions>,
+    pub(crate) tasks: Tasks,
     _folder: tempfile::TempDir,
 }
 
@@ -85,15 +86,16 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         // Deeper than a Unix socket's address may be long.
         settings.run_folder = folder.path().join("d".repeat(100)).join("run");
+        let tasks = Tasks::new();
         let engine =
-            Engine::new(settings, Clock::system(), Tasks::new(), &telemetry::Metrics::new()).unwrap();
+            Engine::new(settings, Clock::system(), tasks.clone(), &telemetry::Metrics::new()).unwrap();
         let source = Arc::new(Versions::default());
         engine.connect(Wiring {
             source: Arc::<Versions>::clone(&source),
             bindings: Arc::new(Closed),
             egress: Arc::new(Closed),
         });
-        Self { engine, source, _folder: folder }
+        Self { engine, source, tasks, _folder: folder }
     }
 
     /// Asks a version for `path`.

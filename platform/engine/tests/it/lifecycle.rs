@@ -58,6 +58,18 @@ async fn a_version_that_keeps_failing_rests_between_starts_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_leaves_nothing_running() {
+    let house = House::with(engine::Settings { program: "/nonexistent/workerd".into(), ..settings() });
+    let id = house.source.add(answering("never"));
+    let outcome = house.get(id, "/").await;
+    assert!(matches!(outcome, Err(StartError::Unavailable(_))), "{outcome:?}");
+    assert!(
+        house.tasks.stop(Duration::from_secs(10)).await,
+        "a door waits for a process that does not exist"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retired_version_finishes_what_it_has_begun() {
     let house = House::new();
     let code = "export default { fetch() {

@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, stream::try_unfold};
 use sha2::{Digest, Sha256};
 use store::{Failure, StoreError, create_folder, sync_folder};
 use tokio::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{AsyncReadExt, AsyncWriteExt},
 };
 use uuid::Uuid;
@@ -28,6 +28,9 @@ pub(super) const INLINE_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a value that is too long is still read, so that its sender hears the answer instead of a broken pipe: a
 /// Worker has 128 MiB of memory.
 const DISCARD_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Only the server reads values.
+const BLOB_MODE: u32 = 0o600;
 
 /// Bytes read from a file at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -140,7 +143,8 @@ impl Blobs {
     async fn create(&self) -> Result<BlobWriter, StoreError> {
         let name = Uuid::new_v4().simple().to_string();
         let path = self.folder.join(format!("{name}.tmp"));
-        let file = File::create_new(&path).await.map_err(|error| StoreError::file("make", &path, &error))?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(BLOB_MODE).open(&path).await;
+        let file = file.map_err(|error| StoreError::file("make", &path, &error))?;
         let unkept = Unkept { path: Some(path.clone()) };
         Ok(BlobWriter { name, path, file, bytes: 0, sha256: Sha256::new(), unkept })
     }

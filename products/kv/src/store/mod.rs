@@ -11,7 +11,7 @@ use std::{path::Path, sync::Arc};
 use axum::body::Body;
 use bytes::Bytes;
 use store::{Database, Migration, Options, StoreError, rusqlite::Connection};
-use tasks::Clock;
+use tasks::{Clock, Tasks};
 
 use blobs::Blobs;
 pub(crate) use blobs::{NewValue, OpenBlob};
@@ -40,6 +40,7 @@ pub(crate) struct Store {
     shards: Vec<Database>,
     blobs: Blobs,
     clock: Clock,
+    tasks: Tasks,
 }
 
 /// A key's value with what it carries.
@@ -86,7 +87,7 @@ pub(crate) struct NewEntry {
 
 impl Store {
     /// Opens the files in `folder` and mends what an interruption left behind.
-    pub(crate) async fn open(folder: &Path, clock: Clock) -> Result<Self, StoreError> {
+    pub(crate) async fn open(folder: &Path, clock: Clock, tasks: Tasks) -> Result<Self, StoreError> {
         let registry = folder.join("namespaces.sqlite");
         let registry = Database::open(&registry, REGISTRY_MIGRATIONS, Options::default())?;
         let open_shard = |shard| {
@@ -94,7 +95,7 @@ impl Store {
             Database::open(&file, SHARD_MIGRATIONS, Options::default())
         };
         let shards = (0..SHARDS).map(open_shard).collect::<Result<_, _>>()?;
-        let store = Self { registry, shards, blobs: Blobs::open(&folder.join("blobs"))?, clock };
+        let store = Self { registry, shards, blobs: Blobs::open(&folder.join("blobs"))?, clock, tasks };
         store.reconcile_namespaces().await?;
         store.collect_orphans().await?;
         Ok(store)

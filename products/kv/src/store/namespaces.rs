@@ -1,7 +1,7 @@
 //! The account's namespaces. One exists when the registry has it; its shard knows it too, so that a write and the
 //! deletion of its namespace cannot pass each other.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use model::NamespaceId;
 use store::{
@@ -63,14 +63,18 @@ impl Store {
     }
 
     /// Deletes a namespace; its keys are gone at once, and their space is won back in the background.
-    pub(crate) async fn namespace_delete(&self, id: NamespaceId) -> Result<(), KvError> {
-        let deleted = id.clone();
+    /// Both files are changed even if the caller hangs up in between: bindings ask the shard alone.
+    pub(crate) async fn namespace_delete(self: &Arc<Self>, id: NamespaceId) -> Result<(), KvError> {
+        let (store, deleted) = (Arc::clone(self), id.clone());
         let delete = move |connection: &Connection| {
             let count = connection.execute("DELETE FROM namespace WHERE id = ?1", [deleted.as_str()])?;
             if count == 0 { Err(KvError::NamespaceMissing) } else { Ok(()) }
         };
-        self.registry.write(delete).await?;
-        Ok(self.set_in_shard(&id, false).await?)
+        let both = async move {
+            store.registry.write(delete).await?;
+            Ok(store.set_in_shard(&id, false).await?)
+        };
+        self.tasks.to_the_end("kv-namespace-delete", both).await.ok_or(StoreError::Closed)?
     }
 
     /// Finds a namespace.

@@ -7,13 +7,14 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
+use model::ScriptName;
 use serde_json::{Value, json};
 use v4::{ApiError, Envelope, MultipartLimits, Part, read_multipart};
 
 use super::{ScriptPath, versions::version_answer};
 use crate::{
     error::WorkersError,
-    model::{Origin, UPLOAD_BYTES_MAX, UPLOAD_PARTS_MAX, UPLOAD_TIMEOUT, rfc3339},
+    model::{Origin, Script, UPLOAD_BYTES_MAX, UPLOAD_PARTS_MAX, UPLOAD_TIMEOUT, Version, rfc3339},
     register::{Intent, Register},
 };
 
@@ -25,9 +26,7 @@ pub(super) async fn script_upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Envelope<Value>, ApiError> {
-    let _permit = register.upload_permit().await?;
-    let parts = read_parts(&headers, body).await?;
-    let (script, version) = register.upload(name, parts, origin, Intent::Deploy).await?;
+    let (script, version) = take(&register, name, &headers, body, origin, Intent::Deploy).await?;
     Ok(Envelope::new(json!({
         "id": script.name,
         "tag": script.tag,
@@ -55,10 +54,21 @@ pub(super) async fn version_upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Envelope<Value>, ApiError> {
-    let _permit = register.upload_permit().await?;
-    let parts = read_parts(&headers, body).await?;
-    let (script, version) = register.upload(name, parts, origin, Intent::Keep).await?;
+    let (script, version) = take(&register, name, &headers, body, origin, Intent::Keep).await?;
     Ok(Envelope::new(version_answer(&script, &version)))
+}
+
+async fn take(
+    register: &Arc<Register>,
+    name: ScriptName,
+    headers: &HeaderMap,
+    body: Body,
+    origin: Origin,
+    intent: Intent,
+) -> Result<(Script, Version), ApiError> {
+    let permit = register.upload_permit().await?;
+    let parts = read_parts(headers, body).await?;
+    Ok(register.upload(name, parts, permit, origin, intent).await?)
 }
 
 async fn read_parts(headers: &HeaderMap, body: Body) -> Result<Vec<Part>, ApiError> {
