@@ -174,7 +174,11 @@ impl Engine {
             };
             match lease.by(way) {
                 Ok(lease) => return Ok(lease),
-                Err(_without) => self.drain_in_background(&slot),
+                Err(_without) => {
+                    if let Some(process) = slot.take_running() {
+                        self.drain_in_background(process);
+                    }
+                }
             }
         }
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
