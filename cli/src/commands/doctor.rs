@@ -137,7 +137,7 @@ fn sandbox() -> Finding {
             "run it as a user of its own".to_owned(),
         );
     }
-    Good("each Worker runs in a process of its own, without network or files".to_owned())
+    Good("each Worker runs in a process of its own, configured without network and files".to_owned())
 }
 
 fn disk(data: &Path) -> Finding {

@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod identity;
+mod patience;
 mod router;
 mod scope;
 mod serve;

@@ -18,6 +18,7 @@ use v4::{ApiError, no_route, wrong_method};
 use crate::{
     authenticate::{Gate, authenticate},
     identity::{self, Identity},
+    patience::watch_bodies,
     tokens::Tokens,
 };
 
@@ -64,6 +65,7 @@ pub fn router(control_plane: ControlPlane) -> Router {
         .route("/metrics", get(move || async move { ([(CONTENT_TYPE, METRICS_TYPE)], metrics()) }))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_route)
+        .layer(from_fn(watch_bodies))
         .layer(from_fn(observe))
 }
 

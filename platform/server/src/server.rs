@@ -8,12 +8,13 @@ use engine::{Engine, LocateError, Search, Wiring};
 use futures_util::{FutureExt, future::BoxFuture};
 use ingress::{Colo, Ingress};
 use model::NamespaceId;
-use product::House;
+use product::{House, Product};
 use settings::{Environment, Settings};
 use store::{Database, Migration, Options, StoreError, Vault, VaultError};
 use tasks::{Clock, Tasks};
 use telemetry::Metrics;
 use tokio::net::TcpListener;
+use workers::{Register, Routes};
 
 use crate::{
     account,
@@ -27,6 +28,8 @@ use crate::{
 
 /// Read connections to `meta.sqlite`: the control plane alone reads it.
 const META_READERS: usize = 4;
+/// How long Workers' processes may take to end when the drain left them no time.
+const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long background work may take to notice that the server stops.
 const BACKGROUND_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -87,6 +90,7 @@ pub struct Server {
     house: Tasks,
     data: PathBuf,
     meta: Database,
+    kv: kv::Namespaces,
     drain_timeout: Duration,
     _lock: Lock,
 }
@@ -124,17 +128,7 @@ impl Server {
         )
         .map_err(failed("the folder for sockets"))?;
 
-        let kv = kv::open(&house).await.map_err(failed("kv"))?;
-        let checks = Arc::new(Exists { kv: kv.namespaces.clone() });
-        let workers_settings = workers::Settings {
-            base_domain: settings.server.base_domain.clone(),
-            http_port: local(&http).port(),
-            script_bytes_max: settings.workers.script_bytes_max,
-        };
-        let (workers, routes, register) = workers::open(&house, workers_settings, checks)
-            .await
-            .map_err(failed("the register of Workers"))?;
-
+        let Products { kv, workers, routes, register } = open_products(&house, &settings, &http).await?;
         let ingress = Ingress::new(
             routes.clone(),
             Arc::new(engine.clone()),
@@ -168,7 +162,17 @@ impl Server {
         addresses.write(&data).map_err(failed("run/addresses.json"))?;
         let House { meta, tasks: house, .. } = house;
         let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
-        Ok(Self { addresses, engine, doors, house, data, meta, drain_timeout, _lock: lock })
+        Ok(Self {
+            addresses,
+            engine,
+            doors,
+            house,
+            data,
+            meta,
+            kv: kv.namespaces,
+            drain_timeout,
+            _lock: lock,
+        })
     }
 
     /// Where the doors are.
@@ -180,15 +184,40 @@ impl Server {
     /// Takes no new connections, lets requests finish, stops the Workers, closes the data folder.
     pub async fn stop(self) {
         Addresses::remove(&self.data);
+        let deadline = tokio::time::Instant::now() + self.drain_timeout;
         if !self.doors.stop(self.drain_timeout).await {
-            tracing::warn!("Requests still ran at the drain deadline and were cut");
+            tracing::warn!("Requests still ran at the drain deadline and are cut");
         }
-        self.engine.stop().await;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        // What outlives this ends with our own process.
+        tokio::time::timeout(left.max(ENGINE_STOP_TIMEOUT), self.engine.stop()).await.ok();
         if !self.house.stop(BACKGROUND_STOP_TIMEOUT).await {
             tracing::warn!("Background work did not stop in time");
         }
+        self.kv.close().await;
         self.meta.close().await;
     }
+}
+
+/// The rooms, open.
+struct Products {
+    kv: kv::Kv,
+    workers: Product,
+    routes: Routes,
+    register: Arc<Register>,
+}
+
+async fn open_products(
+    house: &House,
+    settings: &Settings,
+    http: &TcpListener,
+) -> Result<Products, ServeError> {
+    let kv = kv::open(house).await.map_err(failed("kv"))?;
+    let checks = Arc::new(Exists { kv: kv.namespaces.clone() });
+    let (workers, routes, register) = workers::open(house, workers_settings(settings, http), checks)
+        .await
+        .map_err(failed("the register of Workers"))?;
+    Ok(Products { kv, workers, routes, register })
 }
 
 /// Answers the register's questions about other products.
@@ -262,6 +291,14 @@ fn engine_settings(settings: &Settings, program: PathBuf, data: &std::path::Path
         wait_until_limit: Duration::from_secs(engine.wait_until_secs),
         startup_timeout: Duration::from_secs(engine.startup_timeout_secs),
         startup_cpu: Duration::from_millis(engine.startup_cpu_ms),
+    }
+}
+
+fn workers_settings(settings: &Settings, http: &TcpListener) -> workers::Settings {
+    workers::Settings {
+        base_domain: settings.server.base_domain.clone(),
+        http_port: local(http).port(),
+        script_bytes_max: settings.workers.script_bytes_max,
     }
 }
 

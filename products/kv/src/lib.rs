@@ -46,6 +46,11 @@ pub async fn open(house: &House) -> Result<Kv, StoreError> {
 pub struct Namespaces(Arc<Store>);
 
 impl Namespaces {
+    /// Closes KV's files with a last checkpoint, once nothing uses them any more.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
     /// Whether the namespace exists now.
     pub fn exists(&self, id: &NamespaceId) -> Result<bool, StoreError> {
         Ok(self.0.namespace_get(id)?.is_some())

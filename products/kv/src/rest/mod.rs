@@ -12,11 +12,15 @@ use axum::{
     routing::{get, post, put},
 };
 use model::NamespaceId;
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 use crate::{KvError, store::Store};
 
 /// Largest body of a bulk write (Cloudflare: API reference, KV bulk write).
 const BULK_WRITE_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Bulk writes held in memory at once; further ones wait.
+const BULK_WRITES_MAX: usize = 4;
 
 /// Largest body that holds nothing but a title or keys: 10,000 keys of 512 bytes, and room around them.
 const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -45,9 +49,10 @@ pub(crate) fn router(store: Arc<Store>) -> Router {
         )
         .route(
             &below("/bulk"),
-            put(bulk::bulk_write)
-                .delete(bulk::bulk_delete)
-                .layer(DefaultBodyLimit::max(BULK_WRITE_BYTES_MAX)),
+            put(bulk::bulk_write).delete(bulk::bulk_delete).layer((
+                GlobalConcurrencyLimitLayer::new(BULK_WRITES_MAX),
+                DefaultBodyLimit::max(BULK_WRITE_BYTES_MAX),
+            )),
         )
         .route(&below("/bulk/get"), post(bulk::bulk_read))
         .route(&below("/bulk/delete"), post(bulk::bulk_delete))

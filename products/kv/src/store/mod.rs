@@ -86,6 +86,14 @@ pub(crate) struct NewEntry {
 }
 
 impl Store {
+    /// Closes all files.
+    pub(crate) async fn close(&self) {
+        self.registry.close().await;
+        for shard in &self.shards {
+            shard.close().await;
+        }
+    }
+
     /// Opens the files in `folder` and mends what an interruption left behind.
     pub(crate) async fn open(folder: &Path, clock: Clock, tasks: Tasks) -> Result<Self, StoreError> {
         let registry = folder.join("namespaces.sqlite");
