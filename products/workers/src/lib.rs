@@ -1,5 +1,6 @@
 //! Scripts, versions, deployments, routes, domains, secrets: the register of what should run where.
 
+mod affinity;
 mod binding;
 mod error;
 mod model;
