@@ -6,6 +6,8 @@ mod error;
 mod model;
 mod register;
 mod rest;
+mod revision;
+mod rollback;
 mod routes;
 mod store;
 mod upload;
