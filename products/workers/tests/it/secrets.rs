@@ -38,7 +38,8 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 async fn names(room: &Room) -> Vec<String> {
     let secrets = room.get("/scripts/hello/secrets").await.ok();
-    secrets.as_array().unwrap().iter().map(|secret| secret["name"].as_str().unwrap().to_owned()).collect()
+    let secrets = secrets.as_array().expect("a list").iter();
+    secrets.map(|secret| secret["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 async fn newest(room: &Room, list: &str) -> Value {
