@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 mod ray;
 mod request;
+mod rollout;
 mod settings;
 mod socket;
 mod target;

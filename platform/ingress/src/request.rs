@@ -16,7 +16,7 @@ use crate::{
     limits::{INVOCATIONS_MAX, REPEATS_MAX, SEND_ATTEMPTS_MAX, URI_BYTES_MAX},
     page::{self, Format, Occasion},
     ray::Ray,
-    target, trace, websocket,
+    rollout, target, trace, websocket,
 };
 
 /// workerd's own answer when the Worker threw: told from a Worker's by `Connection: close` without `Content-Type`, neither
@@ -80,7 +80,7 @@ impl Ingress {
             .routes
             .find(host.name())
             .ok_or_else(|| Fault::new(FaultKind::UnknownHost, "no Worker has this host"))?;
-        let version = route.choose(rand::random()).ok_or_else(|| {
+        let version = rollout::version_for(&route, request.headers()).ok_or_else(|| {
             Fault::new(FaultKind::NotDeployed, format!("`{}` has no deployment", route.script))
         })?;
         let invocations_left = invocations_left(client, request.headers())?;

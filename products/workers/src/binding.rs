@@ -52,6 +52,10 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
             None => return Ok(Declared::Inherited { from: name.clone(), name }),
         },
         "inherit" => {
+            if text(raw, "version_id").is_some_and(|version| version != "latest") {
+                let feature = "inheriting a binding from another version than the latest";
+                return Err(WorkersError::Unsupported(feature.to_owned()));
+            }
             let from = text(raw, "old_name").unwrap_or(&name).to_owned();
             return Ok(Declared::Inherited { name, from });
         }

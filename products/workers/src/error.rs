@@ -74,6 +74,27 @@ pub enum WorkersError {
     // wrangler recognises a missing secret by the first words.
     #[error("inherit binding '{0}' is invalid: the previous version has no binding of this name")]
     InheritMissing(String),
+    /// No secret of this name; the code and words are observed.
+    #[error("Binding '{0}' not found.")]
+    SecretMissing(String),
+    /// A change of a secret, while something else than the latest version answers.
+    // wrangler says its own sentence for this code and the next.
+    #[error(
+        "cannot deploy a changed secret: the latest version of this Worker does not answer all its requests"
+    )]
+    SecretNeedsDeployment,
+    /// A change of bindings, while something else than the latest version answers.
+    #[error(
+        "cannot deploy changed settings: the latest version of this Worker does not answer all its requests"
+    )]
+    SettingsNeedDeployment,
+    /// The Worker has no version that another could be made from.
+    #[error("this Worker has no version")]
+    NoVersions,
+    /// Going back would bring back other secrets.
+    // wrangler takes the names from behind the colon.
+    #[error("cannot go back to version {0} unless forced. The following secrets have changed: {1}")]
+    SecretsChanged(VersionId, String),
     /// A deployment that cannot be.
     #[error("{0}")]
     DeploymentInvalid(String),
@@ -131,6 +152,11 @@ impl From<WorkersError> for ApiError {
             E::NamespaceMissing(_) => (StatusCode::BAD_REQUEST, 10_041),
             E::ServiceTargetMissing { .. } => (StatusCode::BAD_REQUEST, 10_143),
             E::InheritMissing(_) => (StatusCode::BAD_REQUEST, 10_057),
+            E::SecretMissing(_) => (StatusCode::NOT_FOUND, 10_056),
+            E::SettingsNeedDeployment => (StatusCode::BAD_REQUEST, 10_214),
+            E::SecretNeedsDeployment => (StatusCode::BAD_REQUEST, 10_215),
+            E::NoVersions => (StatusCode::NOT_FOUND, 10_222),
+            E::SecretsChanged(..) => (StatusCode::BAD_REQUEST, 10_220),
             E::DeploymentInvalid(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
             E::Unsupported(_) => (StatusCode::BAD_REQUEST, code::UNSUPPORTED),
             E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),

@@ -1,10 +1,13 @@
 //! Scripts, versions, deployments, routes, domains, secrets: the register of what should run where.
 
+mod affinity;
 mod binding;
 mod error;
 mod model;
 mod register;
 mod rest;
+mod revision;
+mod rollback;
 mod routes;
 mod store;
 mod upload;

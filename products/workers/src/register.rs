@@ -2,6 +2,7 @@
 //! first, then committed in one transaction, then published; until the commit everything stays as it was.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
@@ -9,7 +10,8 @@ use std::{
 };
 
 use ::model::{
-    Binding, BindingKind, DeploymentId, NamespaceId, ScriptName, VersionId, VersionMetadata, WorkerVersion,
+    Binding, BindingKind, Compatibility, DeploymentId, Entry, Module, NamespaceId, ScriptName, VersionId,
+    VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError};
 use futures_util::future::BoxFuture;
@@ -100,6 +102,23 @@ pub(crate) enum Intent {
     Keep,
 }
 
+/// A version before its trial.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) entry: Entry,
+    pub(crate) compatibility: Compatibility,
+    /// Checked, secrets included.
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) modules: Vec<Module>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) hints: Map<String, Value>,
+    /// Script-level settings to merge.
+    pub(crate) settings: Map<String, Value>,
+    pub(crate) etag: String,
+    /// What made the version, as annotations name it.
+    pub(crate) trigger: &'static str,
+}
+
 impl Register {
     async fn open(
         house: &House,
@@ -186,21 +205,25 @@ impl Register {
         .await
     }
 
-    /// Makes the given versions answer, each its share of the requests.
+    /// Makes the given versions answer, each its share of the requests. Going back to a version with other secrets has to
+    /// be forced.
     pub(crate) async fn deploy(
         self: &Arc<Self>,
         name: ScriptName,
         portions: Vec<Portion>,
         annotations: Map<String, Value>,
+        is_forced: bool,
         origin: Origin,
     ) -> Result<Deployment, WorkersError> {
         check_portions(&portions)?;
         let annotations = upload::annotations_of(annotations)?;
-        let mut deployment = self.new_deployment(portions, origin, "deployment");
-        deployment.annotations.extend(annotations);
         self.to_the_end(move |register| async move {
             let _lock = register.lock(&name).await;
             register.script(&name).await?;
+            let is_rollback = register.check_rollback(&name, &portions, is_forced).await?;
+            let trigger = if is_rollback { "rollback" } else { "deployment" };
+            let mut deployment = register.new_deployment(portions, origin, trigger);
+            deployment.annotations.extend(annotations);
             let before = register.active(&name).await?;
             let deployment = register.store.deploy(&name, deployment).await?;
             register.publish().await?;
@@ -260,25 +283,46 @@ impl Register {
             return Err(WorkersError::ScriptMissing);
         }
         self.check_alias(name, &upload).await?;
-        let bindings = self.resolve(name, upload.bindings, &upload.kept_types).await?;
-        let created_ms = self.clock.unix_ms();
-        let mut annotations = upload.annotations;
-        annotations.insert("workers/triggered_by".to_owned(), "upload".to_owned());
-        let manifest = Manifest {
+        let draft = Draft {
+            bindings: self.resolve(name, upload.bindings, &upload.kept_types).await?,
             entry: upload.entry,
             compatibility: upload.compatibility,
-            bindings: bindings.iter().map(binding::describe).collect(),
-            annotations,
             hints: upload.hints,
+            annotations: upload.annotations,
+            modules: upload.modules,
+            etag: upload.etag,
+            settings: upload.settings,
+            trigger: "upload",
+        };
+        self.keep(name, draft, origin, intent).await
+    }
+
+    /// Tries a version, and commits and publishes it. The caller holds the script's lock.
+    pub(crate) async fn keep(
+        &self,
+        name: &ScriptName,
+        draft: Draft,
+        origin: Origin,
+        intent: Intent,
+    ) -> Result<(Script, Version), WorkersError> {
+        let created_ms = self.clock.unix_ms();
+        let mut annotations = draft.annotations;
+        annotations.insert("workers/triggered_by".to_owned(), draft.trigger.to_owned());
+        let manifest = Manifest {
+            entry: draft.entry,
+            compatibility: draft.compatibility,
+            bindings: draft.bindings.iter().map(binding::describe).collect(),
+            annotations,
+            hints: draft.hints,
         };
         let worker = WorkerVersion {
             script: name.clone(),
             id: self.store.draw_version_id(name).await?,
             metadata: VersionMetadata { tag: manifest.tag().to_owned(), timestamp: rfc3339(created_ms) },
             compatibility: manifest.compatibility.clone(),
-            bindings,
+            bindings: draft.bindings,
             entry: manifest.entry.clone(),
-            modules: upload.modules,
+            modules: draft.modules,
         };
         let id = worker.id;
         let startup_ms = self.runtime()?.trial(&worker).await?.startup_ms;
@@ -287,18 +331,18 @@ impl Register {
             number: 0,
             created_ms,
             origin: origin.clone(),
-            etag: upload.etag,
+            etag: draft.etag,
             startup_ms,
             manifest,
         };
         let deployment = (intent == Intent::Deploy).then(|| {
             let portion = Portion { version_id: id, percentage: 100.0 };
-            let mut deployment = self.new_deployment(vec![portion], origin, "upload");
+            let mut deployment = self.new_deployment(vec![portion], origin, draft.trigger);
             let message = version.manifest.annotations.get_key_value("workers/message");
             deployment.annotations.extend(message.map(|(name, text)| (name.clone(), text.clone())));
             deployment
         });
-        self.settle(NewVersion { worker, version, settings: upload.settings, deployment }).await
+        self.settle(NewVersion { worker, version, settings: draft.settings, deployment }).await
     }
 
     /// Commits, publishes and retires what no longer answers.
@@ -336,18 +380,14 @@ impl Register {
         };
         let mut bindings: Vec<Binding> = Vec::with_capacity(declared.len());
         for declared in declared {
-            bindings.push(match declared {
-                Declared::Bound(binding) => binding,
-                Declared::Inherited { name, from } => {
-                    let found = previous.iter().find(|binding| binding.name == from);
-                    let kind = found.ok_or_else(|| WorkersError::InheritMissing(name.clone()))?.kind.clone();
-                    Binding { name, kind }
-                }
-            });
+            bindings.push(declared.resolve(&previous)?);
         }
-        // A secret stays until it is overwritten or deleted: an older wrangler does not list it among what to keep.
-        let is_kept = |kind: &BindingKind| {
-            matches!(kind, BindingKind::SecretText(_)) || kept_types.contains(binding::type_name(kind))
+        // A secret stays until it is overwritten or deleted: an older wrangler does not list it among what to keep. To
+        // delete one, that wrangler lists the other kind of secret alone, and inherits the rest by name.
+        let keeps_secrets = kept_types.contains("secret_text") || !kept_types.contains("secret_key");
+        let is_kept = |kind: &BindingKind| match kind {
+            BindingKind::SecretText(_) => keeps_secrets,
+            other => kept_types.contains(binding::type_name(other)),
         };
         previous.retain(|old| is_kept(&old.kind) && bindings.iter().all(|new| new.name != old.name));
         bindings.append(&mut previous);
@@ -359,7 +399,11 @@ impl Register {
     }
 
     /// Whether what a binding names is there.
-    async fn check_target(&self, name: &ScriptName, binding: &Binding) -> Result<(), WorkersError> {
+    pub(crate) async fn check_target(
+        &self,
+        name: &ScriptName,
+        binding: &Binding,
+    ) -> Result<(), WorkersError> {
         match &binding.kind {
             BindingKind::KvNamespace(id) if !self.checks.kv_namespace_exists(id).await? => {
                 Err(WorkersError::NamespaceMissing(id.to_string()))
@@ -405,7 +449,7 @@ impl Register {
         Deployment { id: DeploymentId::random(), created_ms, origin, versions, annotations }
     }
 
-    async fn active(&self, name: &ScriptName) -> Result<Vec<VersionId>, WorkersError> {
+    pub(crate) async fn active(&self, name: &ScriptName) -> Result<Vec<VersionId>, WorkersError> {
         let active = self.store.deployments(name).await?.into_iter().next();
         let portions = active.map(|deployment| deployment.versions).unwrap_or_default();
         Ok(portions.into_iter().map(|portion| portion.version_id).collect())
@@ -435,7 +479,7 @@ impl Register {
         Ok(())
     }
 
-    async fn lock(&self, name: &ScriptName) -> tokio::sync::MutexGuard<'_, ()> {
+    pub(crate) async fn lock(&self, name: &ScriptName) -> tokio::sync::MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         let bucket = hasher.finish() % LOCKS as u64;
@@ -443,7 +487,7 @@ impl Register {
     }
 
     /// Runs a change to its end even if its caller hangs up, so that what is committed is also published.
-    async fn to_the_end<T, F>(
+    pub(crate) async fn to_the_end<T, F>(
         self: &Arc<Self>,
         change: impl FnOnce(Arc<Self>) -> F,
     ) -> Result<T, WorkersError>

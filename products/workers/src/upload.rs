@@ -240,7 +240,8 @@ fn module_of(file: Part) -> Result<Module, WorkersError> {
     Ok(Module { name: file.name, kind, content: file.bytes })
 }
 
-fn bindings_of(raw: &[Value], modules: &[Module]) -> Result<Vec<Declared>, WorkersError> {
+/// Bindings as the API writes them, each of its own name, and naming only parts that are among `modules`.
+pub(crate) fn bindings_of(raw: &[Value], modules: &[Module]) -> Result<Vec<Declared>, WorkersError> {
     if BINDINGS_MAX < raw.len() {
         return Err(WorkersError::TooManyBindings);
     }

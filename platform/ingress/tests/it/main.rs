@@ -7,6 +7,7 @@ mod failures;
 mod forwarding;
 mod hostile;
 mod process;
+mod rollout;
 mod streaming;
 mod support;
 mod websocket;

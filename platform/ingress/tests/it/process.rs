@@ -84,6 +84,9 @@ impl Notes {
 }
 
 /// Begins to answer on a new socket in `folder`.
+/// Says in the notes which version a request was sent to.
+pub(crate) const VERSION: &str = "version-of-the-test";
+
 pub(crate) fn start(folder: &Path, tasks: &Tasks) -> (PathBuf, Arc<Notes>) {
     let path = folder.join("process");
     let listener = UnixListener::bind(&path).unwrap();
@@ -232,8 +235,8 @@ pub(crate) struct Way {
 impl Dispatch for Way {
     fn send<'a>(
         &'a self,
-        _version: VersionId,
-        request: Request<RequestBody>,
+        version: VersionId,
+        mut request: Request<RequestBody>,
     ) -> BoxFuture<'a, Result<Answer, DispatchError>> {
         Box::pin(async move {
             let mishap = self.mishaps.lock().unwrap().pop_front();
@@ -245,6 +248,8 @@ impl Dispatch for Way {
                 }
                 None => {}
             }
+            let version = version.to_string().parse().expect("an id is a header value");
+            request.headers_mut().insert(VERSION, version);
             let stream = UnixStream::connect(&self.path).await.unwrap();
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();

@@ -37,6 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The host of the one Worker.
 pub(crate) const HOST: &str = "hello.localhost";
 
+/// The host of a Worker in the middle of a rollout: half of the requests go to each of [`halves`], none to [`idle`].
+pub(crate) const SPLIT_HOST: &str = "split.localhost";
+
 pub(crate) type RequestStream = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A door, a process behind it, and what a test may look at.
@@ -88,15 +91,28 @@ pub(crate) async fn door_with(change: impl FnOnce(&mut Settings)) -> Door {
     }
 }
 
+/// The versions that answer at [`SPLIT_HOST`].
+pub(crate) fn halves() -> [VersionId; 2] {
+    ["1", "2"].map(|digit| digit.repeat(32).parse().unwrap())
+}
+
+/// A version at [`SPLIT_HOST`] that answers only who asks for it.
+pub(crate) fn idle() -> VersionId {
+    "3".repeat(32).parse().unwrap()
+}
+
 fn routes() -> Routes {
     let route = |script: &str, versions| Arc::new(Route { script: script.parse().unwrap(), versions });
     let all = vec![Share { version: VersionId::random(), percentage: 100.0 }];
+    let [one, other] = halves().map(|version| Share { version, percentage: 50.0 });
+    let split = vec![one, other, Share { version: idle(), percentage: 0.0 }];
     let routes = Routes::default();
     routes.publish(RouteTable {
         scripts: HashMap::new(),
         hosts: HashMap::from([
             (HOST.to_owned(), route("hello", all)),
             ("empty.localhost".to_owned(), route("empty", Vec::new())),
+            (SPLIT_HOST.to_owned(), route("split", split)),
         ]),
     });
     routes
@@ -122,10 +138,12 @@ impl Door {
         self.raw(text.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)).await
     }
 
-    /// One GET over HTTP/1.1.
+    /// One GET over HTTP/1.1; at [`HOST`] unless the headers say where.
     pub(crate) async fn get(&self, target: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
-        let mut request = Request::get(target).header("host", HOST);
-        for (name, value) in headers {
+        let host = [("host", HOST)];
+        let is_said = headers.iter().any(|(name, _)| *name == "host");
+        let mut request = Request::get(target);
+        for (name, value) in host.iter().filter(|_| !is_said).chain(headers) {
             request = request.header(*name, *value);
         }
         let request = request.body(empty()).unwrap();

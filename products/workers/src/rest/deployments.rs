@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use v4::{ApiError, Envelope, Json, OWNER_EMAIL};
+use v4::{ApiError, Envelope, Json, OWNER_EMAIL, Query};
 
 use super::ScriptPath;
 use crate::{
@@ -21,6 +21,12 @@ pub(super) struct NewDeployment {
     annotations: Option<Map<String, Value>>,
 }
 
+#[derive(Deserialize)]
+pub(super) struct Options {
+    #[serde(default)]
+    force: bool,
+}
+
 /// `GET …/scripts/{script}/deployments`: newest first; the first is the active one.
 pub(super) async fn deployment_list(
     State(register): State<Arc<Register>>,
@@ -32,10 +38,11 @@ pub(super) async fn deployment_list(
     Ok(Envelope::new(json!({"deployments": deployments})))
 }
 
-/// `POST …/scripts/{script}/deployments`
+/// `POST …/scripts/{script}/deployments[?force=true]`
 pub(super) async fn deployment_create(
     State(register): State<Arc<Register>>,
     ScriptPath(name): ScriptPath,
+    Query(options): Query<Options>,
     origin: Origin,
     Json(body): Json<NewDeployment>,
 ) -> Result<Envelope<Value>, ApiError> {
@@ -44,7 +51,7 @@ pub(super) async fn deployment_create(
         return Err(WorkersError::DeploymentInvalid(message).into());
     }
     let annotations = body.annotations.unwrap_or_default();
-    let deployment = register.deploy(name, body.versions, annotations, origin).await?;
+    let deployment = register.deploy(name, body.versions, annotations, options.force, origin).await?;
     Ok(Envelope::new(deployment_answer(&deployment)))
 }
 

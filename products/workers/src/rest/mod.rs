@@ -3,6 +3,7 @@
 mod content;
 mod deployments;
 mod scripts;
+mod secrets;
 mod services;
 mod settings;
 mod subdomain;
@@ -50,9 +51,9 @@ pub(crate) fn router(register: Arc<Register>) -> Router {
             &script("/subdomain"),
             get(subdomain::subdomain_get).post(subdomain::subdomain_set).delete(subdomain::subdomain_unset),
         )
-        .route(&script("/secrets"), get(settings::secret_list).put(triggers::secret_change))
-        .route(&script("/secrets-bulk"), patch(triggers::secret_change))
-        .route(&script("/secrets/{name}"), axum::routing::delete(triggers::secret_change))
+        .route(&script("/secrets"), get(secrets::secret_list).put(secrets::secret_put))
+        .route(&script("/secrets/{name}"), get(secrets::secret_get).delete(secrets::secret_delete))
+        .route(&script("/secrets-bulk"), patch(secrets::secret_bulk))
         .route(&script("/schedules"), get(triggers::schedule_list).put(triggers::schedule_replace))
         .route(&script("/routes"), put(triggers::route_replace))
         .route(&script("/domains/changeset"), post(triggers::domain_changeset))
@@ -64,6 +65,7 @@ pub(crate) fn router(register: Arc<Register>) -> Router {
         .route(&account("/services/{script}"), get(services::service_get).delete(services::service_delete))
         .route(&account("/workers"), get(workers::worker_list))
         .route(&account("/workers/{script}"), get(workers::worker_get))
+        .route(&account("/workers/{script}/versions/latest"), patch(secrets::version_patch))
         .route(
             &account("/subdomain"),
             get(subdomain::account_subdomain_get).put(subdomain::account_subdomain_set),

@@ -1,16 +1,17 @@
 //! Settings: what the latest version has (bindings, compatibility), and what the script has across versions (tags, logs).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use axum::extract::State;
+use axum::{body::Body, extract::State, http::HeaderMap};
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope, Json};
+use v4::{ApiError, Envelope, Json, MultipartLimits, read_multipart};
 
 use super::ScriptPath;
 use crate::{
     error::WorkersError,
-    model::{Script, Version},
-    register::Register,
+    model::{METADATA_BYTES_MAX, Origin, Script, UPLOAD_TIMEOUT, Version},
+    register::{Intent, Register},
+    revision::Edit,
     upload::{SETTING_NAMES, chosen},
 };
 
@@ -24,13 +25,31 @@ pub(super) async fn settings_get(
     Ok(Envelope::new(settings_answer(&script, latest.as_ref())))
 }
 
-/// `PATCH …/scripts/{script}/settings`
+/// `PATCH …/scripts/{script}/settings`: bindings, which make a version and deploy it, and the script's own settings.
 pub(super) async fn settings_patch(
     State(register): State<Arc<Register>>,
     ScriptPath(name): ScriptPath,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Envelope<Value>, ApiError> {
-    register.script(&name).await?;
-    Err(WorkersError::Unsupported("changing bindings without an upload".to_owned()).into())
+    let patch = read_settings(&headers, body).await?;
+    let is_known = |field: &str| field == "bindings" || SETTING_NAMES.contains(&field);
+    let mut fields = patch.as_object().into_iter().flatten();
+    if let Some((field, _)) = fields.find(|(field, value)| !value.is_null() && !is_known(field)) {
+        return Err(WorkersError::Unsupported(format!("changing `{field}` without an upload")).into());
+    }
+    match patch.get("bindings") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(bindings)) => {
+            let edit = Edit::Replaced(bindings.clone());
+            register.revise(name.clone(), edit, BTreeMap::new(), origin, Intent::Deploy).await?;
+        }
+        Some(_) => return Err(WorkersError::Rejected("`bindings` is not a list".to_owned()).into()),
+    }
+    let script = register.patch_settings(&name, chosen(&patch, &SETTING_NAMES)).await?;
+    let latest = register.store().latest_version(&name).await?;
+    Ok(Envelope::new(settings_answer(&script, latest.as_ref())))
 }
 
 /// `GET …/scripts/{script}/script-settings`
@@ -52,15 +71,20 @@ pub(super) async fn script_settings_patch(
     Ok(Envelope::new(script_settings_answer(&script)))
 }
 
-/// `GET …/scripts/{script}/secrets`: names, never text.
-pub(super) async fn secret_list(
-    State(register): State<Arc<Register>>,
-    ScriptPath(name): ScriptPath,
-) -> Result<Envelope<Vec<Value>>, ApiError> {
-    register.script(&name).await?;
-    let bindings = register.store().latest_version(&name).await?.map(|version| version.manifest.bindings);
-    let is_secret = |binding: &Value| binding.get("type").is_some_and(|kind| kind == "secret_text");
-    Ok(Envelope::new(bindings.unwrap_or_default().into_iter().filter(is_secret).collect()))
+/// The JSON of the one part that says what to change.
+async fn read_settings(headers: &HeaderMap, body: Body) -> Result<Value, ApiError> {
+    let limits = MultipartLimits {
+        parts_max: 1,
+        part_bytes_max: METADATA_BYTES_MAX as u64,
+        total_bytes_max: METADATA_BYTES_MAX as u64,
+        read_timeout: UPLOAD_TIMEOUT,
+    };
+    let parts = read_multipart(headers, body, limits).await?;
+    let invalid = |message: &str| WorkersError::UploadInvalid(message.to_owned());
+    let part = parts.first().filter(|part| part.name == "settings");
+    let part = part.ok_or_else(|| invalid("it has no part named `settings`"))?;
+    let settings = serde_json::from_slice(&part.bytes);
+    Ok(settings.map_err(|_cause| invalid("the settings part is not JSON"))?)
 }
 
 fn settings_answer(script: &Script, latest: Option<&Version>) -> Value {

@@ -92,15 +92,6 @@ pub(super) async fn tail_create(
     Err(WorkersError::Unsupported("a live tail".to_owned()).into())
 }
 
-/// Every change of a secret apart from an upload.
-pub(super) async fn secret_change(
-    State(register): State<Arc<Register>>,
-    ScriptPath(name): ScriptPath,
-) -> Result<Envelope<Value>, ApiError> {
-    register.script(&name).await?;
-    Err(WorkersError::Unsupported("changing a secret without an upload".to_owned()).into())
-}
-
 /// `POST …/scripts/{script}/assets-upload-session`
 pub(super) async fn asset_session_create() -> ApiError {
     WorkersError::Unsupported("uploading static assets".to_owned()).into()

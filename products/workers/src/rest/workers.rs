@@ -26,15 +26,20 @@ pub(super) async fn worker_get(
     State(register): State<Arc<Register>>,
     Path((_, key)): Path<(String, String)>,
 ) -> Result<Envelope<Value>, ApiError> {
+    let script = find_script(&register, &key).await?;
+    Ok(Envelope::new(worker_answer(&register, &script)))
+}
+
+/// The script of this name or tag.
+pub(super) async fn find_script(register: &Register, key: &str) -> Result<Script, WorkersError> {
     let by_name = match key.parse() {
         Ok(name) => register.store().script(&name).await?,
         Err(_) => None,
     };
-    let script = match by_name {
-        Some(script) => script,
-        None => register.store().script_by_tag(&key).await?.ok_or(WorkersError::ScriptMissing)?,
-    };
-    Ok(Envelope::new(worker_answer(&register, &script)))
+    match by_name {
+        Some(script) => Ok(script),
+        None => register.store().script_by_tag(key).await?.ok_or(WorkersError::ScriptMissing),
+    }
 }
 
 fn worker_answer(register: &Register, script: &Script) -> Value {

@@ -6,4 +6,5 @@ mod durability;
 mod harness;
 mod hostile;
 mod refusals;
+mod secrets;
 mod takeover;
