@@ -130,6 +130,7 @@ impl Server {
             base_domain: settings.server.base_domain.clone(),
             http_port: local(&http).port(),
             script_bytes_max: settings.workers.script_bytes_max,
+            zones: settings.zones.iter().map(|zone| zone.name.clone()).collect(),
         };
         let (workers, routes, register) = workers::open(&house, workers_settings, checks)
             .await

@@ -3,14 +3,19 @@
 mod binding;
 mod error;
 mod model;
+mod pattern;
 mod register;
 mod rest;
 mod routes;
 mod store;
 mod upload;
+mod zone_table;
+mod zones;
 
 pub use error::WorkersError;
 pub use model::SCRIPT_BYTES_MAX;
+pub use pattern::{PatternError, Target};
 pub use register::{Bindable, Register, Settings, open};
 pub use routes::{Route, RouteTable, Routes, Share};
 pub use store::MIGRATIONS;
+pub use zone_table::ZoneTable;

@@ -93,11 +93,11 @@ fn routes() -> Routes {
     let all = vec![Share { version: VersionId::random(), percentage: 100.0 }];
     let routes = Routes::default();
     routes.publish(RouteTable {
-        scripts: HashMap::new(),
         hosts: HashMap::from([
             (HOST.to_owned(), route("hello", all)),
             ("empty.localhost".to_owned(), route("empty", Vec::new())),
         ]),
+        ..RouteTable::default()
     });
     routes
 }

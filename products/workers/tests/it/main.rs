@@ -7,3 +7,4 @@ mod harness;
 mod hostile;
 mod refusals;
 mod takeover;
+mod zones;
