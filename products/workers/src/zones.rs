@@ -140,8 +140,10 @@ impl Register {
     }
 
     pub(crate) async fn zone_delete(self: &Arc<Self>, id: String) -> Result<(), WorkersError> {
-        tracing::info!(zone = id, "Deleting a zone with its routes and custom domains");
-        self.change_zones(move |db| rows::delete_zone(db, &id)).await
+        let line = format!("Deleted zone {id} with its routes and custom domains");
+        self.change_zones(move |db| rows::delete_zone(db, &id)).await?;
+        tracing::info!("{line}");
+        Ok(())
     }
 
     /// Gives a Worker these routes and no others.
