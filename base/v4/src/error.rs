@@ -72,6 +72,9 @@ impl IntoResponse for ApiError {
 /// The address under which the one user of this installation appears in answers; no mail is ever sent to it.
 pub const OWNER_EMAIL: &str = "owner@localhost";
 
+/// The account's name wherever one is shown.
+pub const ACCOUNT_NAME: &str = "Skerry";
+
 /// Who calls, put into the request's extensions by the control plane once the token was checked.
 #[derive(Debug, Clone)]
 pub struct Principal {

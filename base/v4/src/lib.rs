@@ -8,7 +8,7 @@ mod paging;
 mod route;
 
 pub use envelope::{Envelope, Message, ResultInfo};
-pub use error::{ApiError, OWNER_EMAIL, Principal, code};
+pub use error::{ACCOUNT_NAME, ApiError, OWNER_EMAIL, Principal, code};
 pub use extract::{Json, Path, Query};
 pub use multipart::{MultipartLimits, Part, read_multipart};
 pub use paging::{PER_PAGE_DEFAULT, PER_PAGE_MAX, Paging};

@@ -4,12 +4,13 @@
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, SERVER, TRANSFER_ENCODING},
+    uri::PathAndQuery,
 };
 use model::VersionId;
-use workers::Route;
+use workers::{Route, Target};
 
 use crate::{
-    Answer, Body, Client, DispatchError, Inbound, Ingress, RequestBody,
+    Answer, Body, Client, DispatchError, Inbound, Ingress, RequestBody, Scheme,
     fault::{Fault, FaultKind},
     headers::{self, CF_EW_VIA, CF_RAY},
     host::Host,
@@ -75,10 +76,15 @@ impl Ingress {
         if request.uri().path().starts_with(RESERVED_PATHS) {
             return trace::answer(self, client, &host, &request);
         }
+        let target = Target {
+            is_https: client.scheme == Scheme::Https,
+            host: host.name(),
+            path_and_query: request.uri().path_and_query().map_or("/", PathAndQuery::as_str),
+        };
         let route = self
             .0
             .routes
-            .find(host.name())
+            .find(&target)
             .ok_or_else(|| Fault::new(FaultKind::UnknownHost, "no Worker has this host"))?;
         let version = rollout::version_for(&route, request.headers()).ok_or_else(|| {
             Fault::new(FaultKind::NotDeployed, format!("`{}` has no deployment", route.script))

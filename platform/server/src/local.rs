@@ -26,7 +26,7 @@ impl Local {
 
 impl egress::LocalHosts for Local {
     fn serves(&self, host: &str) -> bool {
-        self.routes.find(host).is_some()
+        self.routes.serves(host)
     }
 
     fn dispatch(&self, _caller: Arc<Caller>, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {

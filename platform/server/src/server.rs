@@ -299,6 +299,7 @@ fn workers_settings(settings: &Settings, http: &TcpListener) -> workers::Setting
         base_domain: settings.server.base_domain.clone(),
         http_port: local(http).port(),
         script_bytes_max: settings.workers.script_bytes_max,
+        zones: settings.zones.iter().map(|zone| zone.name.clone()).collect(),
     }
 }
 

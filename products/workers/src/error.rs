@@ -7,7 +7,10 @@ use product::TrialError;
 use store::{StoreError, VaultError, rusqlite};
 use v4::{ApiError, code};
 
-use crate::model::{BINDINGS_MAX, MODULES_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX};
+use crate::{
+    model::{BINDINGS_MAX, MODULES_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX},
+    pattern::PatternError,
+};
 
 /// Why the register refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +101,56 @@ pub enum WorkersError {
     /// A deployment that cannot be.
     #[error("{0}")]
     DeploymentInvalid(String),
+    /// No zone has this id.
+    #[error("Invalid zone identifier")]
+    ZoneMissing,
+    /// No zone, or not the one that was named, holds this host.
+    #[error(
+        "no zone here holds '{0}', or it is not the zone that was named; create it with POST /zones or under [[zones]] in the settings file"
+    )]
+    ZoneUnknown(String),
+    /// There is a zone of this name.
+    #[error("{0} already exists")]
+    ZoneTaken(String),
+    /// The name is no domain.
+    #[error("'{0}' is not a domain name")]
+    ZoneNameInvalid(String),
+    /// The pattern of a route breaks the rules.
+    #[error(transparent)]
+    PatternInvalid(#[from] PatternError),
+    /// Another route has the pattern.
+    #[error(
+        "A route with the same pattern already exists: {pattern}{}",
+        .script.as_ref().map_or_else(|| ", without a Worker".to_owned(), |script| format!(", of the Worker '{script}'"))
+    )]
+    RouteTaken {
+        /// As the other route has it.
+        pattern: String,
+        /// Whose it is.
+        script: Option<ScriptName>,
+    },
+    /// No route of this zone has this id.
+    #[error("workers.api.error.not_found: no such route in this zone")]
+    RouteMissing,
+    /// A route to a Worker that is not there.
+    #[error(
+        "Cannot configure a route for a Worker which does not exist. Please ensure this Worker exists and try again."
+    )]
+    RouteScriptMissing,
+    /// Not a host name.
+    #[error("'{0}' is not a host name; a custom domain has no scheme, port, path or wildcard")]
+    DomainInvalid(String),
+    /// Another Worker has the host.
+    #[error(
+        "Hostname '{0}' already in use by other custom domain. Either delete it, try a different hostname, or use the option 'override_existing_origin' to override."
+    )]
+    DomainTaken(String),
+    /// No custom domain has this id.
+    #[error("workers.api.error.not_found: no such custom domain")]
+    DomainMissing,
+    /// There is no room for another.
+    #[error("there are already {0} {1}")]
+    TooMany(usize, &'static str),
     /// Something of Cloudflare's that is not here yet.
     #[error("{0} is not supported by this version of Skerry yet")]
     Unsupported(String),
@@ -158,6 +211,17 @@ impl From<WorkersError> for ApiError {
             E::NoVersions => (StatusCode::NOT_FOUND, 10_222),
             E::SecretsChanged(..) => (StatusCode::BAD_REQUEST, 10_220),
             E::DeploymentInvalid(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
+            E::ZoneMissing => (StatusCode::BAD_REQUEST, 1_001),
+            E::ZoneUnknown(_) | E::ZoneNameInvalid(_) | E::DomainInvalid(_) => {
+                (StatusCode::BAD_REQUEST, code::BAD_REQUEST)
+            }
+            E::ZoneTaken(_) => (StatusCode::BAD_REQUEST, 1_061),
+            E::PatternInvalid(_) => (StatusCode::BAD_REQUEST, 10_022),
+            E::RouteTaken { .. } => (StatusCode::CONFLICT, 10_020),
+            E::RouteMissing | E::DomainMissing => (StatusCode::NOT_FOUND, 10_005),
+            E::RouteScriptMissing => (StatusCode::BAD_REQUEST, 10_019),
+            E::DomainTaken(_) => (StatusCode::CONFLICT, 100_116),
+            E::TooMany(..) => (StatusCode::FORBIDDEN, code::BAD_REQUEST),
             E::Unsupported(_) => (StatusCode::BAD_REQUEST, code::UNSUPPORTED),
             E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),
             E::Interrupted | E::Damaged(_) | E::Store(_) | E::Vault(_) => {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ::model::{
-    Binding, BindingKind, Compatibility, DeploymentId, Entry, Module, NamespaceId, ScriptName, VersionId,
-    VersionMetadata, WorkerVersion,
+    AccountId, Binding, BindingKind, Compatibility, DeploymentId, Entry, Module, NamespaceId, ScriptName,
+    VersionId, VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError};
 use futures_util::future::BoxFuture;
@@ -31,7 +31,7 @@ use crate::{
     },
     rest,
     routes::{RouteTable, Routes},
-    store::{NewVersion, Store},
+    store::{NewVersion, Store, zones},
     upload::{self, Upload, UploadLimits},
 };
 
@@ -50,6 +50,8 @@ pub struct Settings {
     pub http_port: u16,
     /// Largest script after gzip.
     pub script_bytes_max: u64,
+    /// Zones that are there from the start.
+    pub zones: Vec<String>,
 }
 
 /// Knows whether what a binding names exists. The server implements it over the other products.
@@ -62,6 +64,7 @@ pub trait Bindable: Send + Sync {
 pub struct Register {
     store: Store,
     settings: Settings,
+    account: AccountId,
     checks: Arc<dyn Bindable>,
     routes: Routes,
     clock: Clock,
@@ -88,6 +91,7 @@ pub async fn open(
 ) -> Result<(Product, Routes, Arc<Register>), WorkersError> {
     let folder = house.data.join("workers");
     let register = Arc::new(Register::open(house, &folder, settings, checks).await?);
+    register.ensure_zones(&register.settings.zones).await?;
     register.publish().await?;
     let product = Product { name: "workers", rest: rest::router(Arc::clone(&register)), binding: None };
     Ok((product, register.routes.clone(), register))
@@ -131,6 +135,7 @@ impl Register {
         Ok(Self {
             store: Store::open(house.meta.clone(), house.vault.clone(), folder).await?,
             settings,
+            account: house.account.clone(),
             checks,
             routes: Routes::default(),
             clock: house.clock.clone(),
@@ -160,6 +165,14 @@ impl Register {
             80 => format!("http://{host}"),
             port => format!("http://{host}:{port}"),
         }
+    }
+
+    pub(crate) fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.unix_ms()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -471,11 +484,13 @@ impl Register {
     }
 
     /// Puts the hosts of what is deployed now in force.
-    async fn publish(&self) -> Result<(), WorkersError> {
+    pub(crate) async fn publish(&self) -> Result<(), WorkersError> {
         // Held from the read to the publication, so that no older reading can replace a newer one.
         let _publishing = self.publishing.lock().await;
         let scripts = self.store.published().await?;
-        self.routes.publish(RouteTable::build(&scripts, &self.settings.base_domain));
+        let zones = self.store.meta().read(zones::layout).await?;
+        let table = RouteTable::build(&scripts, &self.settings.base_domain).with_zones(zones);
+        self.routes.publish(table);
         Ok(())
     }
 

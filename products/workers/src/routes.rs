@@ -2,6 +2,7 @@
 //! ingress reads without waiting.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -9,7 +10,11 @@ use std::{
 use arc_swap::ArcSwap;
 use model::{ScriptName, VersionId};
 
-use crate::model::LABEL_BYTES_MAX;
+use crate::{
+    model::LABEL_BYTES_MAX,
+    pattern::Target,
+    zone_table::{ZoneLayout, ZoneTable},
+};
 
 /// The published table; cheap to clone, every clone sees the newest table.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +27,8 @@ pub struct RouteTable {
     pub hosts: HashMap<String, Arc<Route>>,
     /// By script, whether or not it has a host: this is how Workers call each other.
     pub scripts: HashMap<ScriptName, Arc<Route>>,
+    /// Custom domains and zone routes, which come before [`RouteTable::hosts`].
+    pub zones: ZoneTable,
 }
 
 /// Who answers a host.
@@ -64,14 +71,19 @@ impl Route {
 }
 
 impl Routes {
-    /// Who answers `host` (any case, without port).
+    /// Who answers a request.
     #[must_use]
-    pub fn find(&self, host: &str) -> Option<Arc<Route>> {
+    pub fn find(&self, target: &Target<'_>) -> Option<Arc<Route>> {
+        let host = lower_case(target.host);
+        self.0.load().find(&Target { host: &host, ..*target }).cloned()
+    }
+
+    /// Whether some request for `host` (any case, without port) may be answered.
+    #[must_use]
+    pub fn serves(&self, host: &str) -> bool {
+        let host = lower_case(host);
         let table = self.0.load();
-        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return table.hosts.get(&host.to_ascii_lowercase()).cloned();
-        }
-        table.hosts.get(host).cloned()
+        table.hosts.contains_key(&*host) || table.zones.serves(&host)
     }
 
     /// Who answers for a script.
@@ -84,6 +96,14 @@ impl Routes {
     pub fn publish(&self, table: RouteTable) {
         self.0.store(Arc::new(table));
     }
+}
+
+/// Nearly every client sends lower case already.
+fn lower_case(host: &str) -> Cow<'_, str> {
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Cow::Owned(host.to_ascii_lowercase());
+    }
+    Cow::Borrowed(host)
 }
 
 /// What the store says of one script when the table is made.
@@ -138,7 +158,24 @@ impl RouteTable {
                 Arc::new(Route { script: published.script.clone(), versions })
             });
         }
-        Self { hosts, scripts: by_script }
+        Self { hosts, scripts: by_script, zones: ZoneTable::default() }
+    }
+
+    /// Adds custom domains and zone routes.
+    pub(crate) fn with_zones(mut self, layout: ZoneLayout) -> Self {
+        self.zones = ZoneTable::build(layout, &self.scripts);
+        self
+    }
+
+    /// Custom domain, zone route, script or preview: the first that there is decides, also if it says that nobody answers.
+    fn find(&self, target: &Target<'_>) -> Option<&Arc<Route>> {
+        if let Some(route) = self.zones.domain(target.host) {
+            return Some(route);
+        }
+        match self.zones.route(target) {
+            Some(decided) => decided,
+            None => self.hosts.get(target.host),
+        }
     }
 }
 
@@ -147,6 +184,7 @@ mod tests {
     use model::VersionId;
 
     use super::{Preview, Published, Route, RouteTable, Routes, Share};
+    use crate::pattern::Target;
 
     fn published(script: &str, is_enabled: bool, previews: Vec<Preview>) -> Published {
         let shares = vec![Share { version: VersionId::random(), percentage: 100.0 }];
@@ -162,12 +200,13 @@ mod tests {
         let scripts = [published("app", true, previews), published("taken-app", false, Vec::new())];
         let routes = Routes::default();
         routes.publish(RouteTable::build(&scripts, "localhost"));
+        let find = |host: &str| routes.find(&Target { is_https: false, host, path_and_query: "/" });
 
-        assert_eq!(routes.find("APP.localhost").unwrap().versions, scripts[0].shares);
-        assert_eq!(routes.find("next-app.localhost").unwrap().versions[0].version, newest);
+        assert_eq!(find("APP.localhost").unwrap().versions, scripts[0].shares);
+        assert_eq!(find("next-app.localhost").unwrap().versions[0].version, newest);
         let host = format!("{}-app.localhost", older.prefix());
-        assert_eq!(routes.find(&host).unwrap().versions[0].version, older);
-        assert!(routes.find("taken-app.localhost").is_none());
+        assert_eq!(find(&host).unwrap().versions[0].version, older);
+        assert!(find("taken-app.localhost").is_none() && !routes.serves("taken-app.localhost"));
     }
 
     #[test]

@@ -1,16 +1,13 @@
-//! Who am I: the one user, the one account, its tokens, and zones (none yet).
+//! Who am I: the one user, the one account, its tokens.
 
 mod tokens;
 
 use axum::{Extension, Router, extract::State, http::StatusCode, routing::get};
 use model::AccountId;
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope, OWNER_EMAIL, Paging, Principal, code};
+use v4::{ACCOUNT_NAME, ApiError, Envelope, OWNER_EMAIL, Paging, Principal, code};
 
 use crate::tokens::Tokens;
-
-/// The account's name wherever one is shown.
-const ACCOUNT_NAME: &str = "Skerry";
 
 /// What these routes answer from.
 #[derive(Debug, Clone)]
@@ -31,7 +28,6 @@ pub(crate) fn router(identity: Identity) -> Router {
         .route("/accounts", get(account_list))
         .route("/accounts/{account_id}", get(account_get))
         .route("/accounts/{account_id}/tokens/verify", get(token_verify))
-        .route("/zones", get(zone_list))
         .with_state(identity)
 }
 
@@ -68,10 +64,6 @@ async fn account_list(State(identity): State<Identity>, paging: Paging) -> Envel
 
 async fn account_get(State(identity): State<Identity>) -> Envelope<Value> {
     Envelope::new(account_answer(&identity.account))
-}
-
-async fn zone_list(paging: Paging) -> Envelope<Vec<Value>> {
-    paging.cut(Vec::new())
 }
 
 fn account_answer(account: &AccountId) -> Value {

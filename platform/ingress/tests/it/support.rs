@@ -108,12 +108,12 @@ fn routes() -> Routes {
     let split = vec![one, other, Share { version: idle(), percentage: 0.0 }];
     let routes = Routes::default();
     routes.publish(RouteTable {
-        scripts: HashMap::new(),
         hosts: HashMap::from([
             (HOST.to_owned(), route("hello", all)),
             ("empty.localhost".to_owned(), route("empty", Vec::new())),
             (SPLIT_HOST.to_owned(), route("split", split)),
         ]),
+        ..RouteTable::default()
     });
     routes
 }

@@ -2,6 +2,7 @@
 
 mod content;
 mod deployments;
+mod domains;
 mod scripts;
 mod secrets;
 mod services;
@@ -11,6 +12,7 @@ mod triggers;
 mod upload;
 mod versions;
 mod workers;
+mod zones;
 
 use std::sync::Arc;
 
@@ -55,9 +57,9 @@ pub(crate) fn router(register: Arc<Register>) -> Router {
         .route(&script("/secrets/{name}"), get(secrets::secret_get).delete(secrets::secret_delete))
         .route(&script("/secrets-bulk"), patch(secrets::secret_bulk))
         .route(&script("/schedules"), get(triggers::schedule_list).put(triggers::schedule_replace))
-        .route(&script("/routes"), put(triggers::route_replace))
-        .route(&script("/domains/changeset"), post(triggers::domain_changeset))
-        .route(&script("/domains/records"), put(triggers::domain_replace))
+        .route(&script("/routes"), put(zones::route_replace))
+        .route(&script("/domains/changeset"), post(domains::domain_changeset))
+        .route(&script("/domains/records"), put(domains::domain_replace))
         .route(&script("/references"), get(triggers::reference_list))
         .route(&script("/tails"), get(triggers::tail_list).post(triggers::tail_create))
         .route(&script("/assets-upload-session"), post(triggers::asset_session_create))
@@ -71,10 +73,26 @@ pub(crate) fn router(register: Arc<Register>) -> Router {
             get(subdomain::account_subdomain_get).put(subdomain::account_subdomain_set),
         )
         .route(&account("/subdomains/{name}"), get(subdomain::subdomain_name_get))
-        .route(&account("/domains/records"), get(triggers::empty_list))
+        .route(&account("/domains"), get(domains::domain_list).put(domains::domain_put))
+        .route(&account("/domains/{id}"), get(domains::domain_get).delete(domains::domain_delete))
+        .route(&account("/domains/records"), get(domains::domain_list))
+        .route(&account("/domains/records/{id}"), get(domains::domain_get).delete(domains::domain_delete))
         .route(&account("/tails/by-consumer/{script}"), get(triggers::empty_list))
         .route(&account("/durable_objects/namespaces"), get(triggers::empty_page))
+        .merge(zone_routes())
         .with_state(register)
+}
+
+/// Zones are of the account, but their paths do not say so.
+fn zone_routes() -> Router<Arc<Register>> {
+    Router::new()
+        .route("/zones", get(zones::zone_list).post(zones::zone_create))
+        .route("/zones/{zone}", get(zones::zone_get).delete(zones::zone_delete))
+        .route("/zones/{zone}/workers/routes", get(zones::route_list).post(zones::route_create))
+        .route(
+            "/zones/{zone}/workers/routes/{route}",
+            get(zones::route_get).put(zones::route_update).delete(zones::route_delete),
+        )
 }
 
 /// The script that the path names.

@@ -1,5 +1,4 @@
-//! What clients ask around a deploy and this server has none of yet: schedules, zone routes, custom domains, tails,
-//! secrets of their own, assets. Asking is answered truthfully; changing is refused by name, and changing nothing is fine.
+//! What clients ask around a deploy and this server has none of yet: schedules, tails, secrets of their own, assets. Asking is answered truthfully; changing is refused by name, and changing nothing is fine.
 
 use std::sync::Arc;
 
@@ -28,40 +27,6 @@ pub(super) async fn schedule_replace(
     register.script(&name).await?;
     none_of(&body, "a cron trigger")?;
     Ok(Envelope::new(json!({"schedules": []})))
-}
-
-/// `PUT …/scripts/{script}/routes`
-pub(super) async fn route_replace(
-    State(register): State<Arc<Register>>,
-    ScriptPath(name): ScriptPath,
-    Json(body): Json<Vec<Value>>,
-) -> Result<Envelope<Value>, ApiError> {
-    register.script(&name).await?;
-    none_of(&body, "a zone route")?;
-    Ok(Envelope::new(json!([])))
-}
-
-/// `POST …/scripts/{script}/domains/changeset`
-pub(super) async fn domain_changeset(
-    State(register): State<Arc<Register>>,
-    ScriptPath(name): ScriptPath,
-    Json(body): Json<Vec<Value>>,
-) -> Result<Envelope<Value>, ApiError> {
-    register.script(&name).await?;
-    none_of(&body, "a custom domain")?;
-    Ok(Envelope::new(json!({"added": [], "removed": [], "updated": [], "conflicting": []})))
-}
-
-/// `PUT …/scripts/{script}/domains/records`
-pub(super) async fn domain_replace(
-    State(register): State<Arc<Register>>,
-    ScriptPath(name): ScriptPath,
-    Json(body): Json<Value>,
-) -> Result<Envelope<Value>, ApiError> {
-    register.script(&name).await?;
-    let origins = body.get("origins").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    none_of(origins, "a custom domain")?;
-    Ok(Envelope::new(json!([])))
 }
 
 /// `GET …/scripts/{script}/references`: who else names this script; without service bindings nobody can.

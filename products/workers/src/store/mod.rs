@@ -3,6 +3,7 @@
 
 mod modules;
 mod rows;
+pub(crate) mod zones;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -36,10 +37,13 @@ use crate::{
 };
 
 /// The register's tables in `meta.sqlite`.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "2026-11-21-workers-init",
-    sql: include_str!("../../migrations/2026-11-21-init.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { name: "2026-11-21-workers-init", sql: include_str!("../../migrations/2026-11-21-init.sql") },
+    Migration {
+        name: "2026-11-21-workers-zones",
+        sql: include_str!("../../migrations/2026-11-21-zones.sql"),
+    },
+];
 
 /// Scripts, versions and deployments on disk; cheap to clone.
 #[derive(Debug, Clone)]
@@ -78,6 +82,11 @@ impl Store {
         let folder = Arc::clone(&store.modules);
         blocking(move || sweep(&folder, &named)).await?;
         Ok(store)
+    }
+
+    /// The database, for the functions of [`zones`].
+    pub(crate) fn meta(&self) -> &Database {
+        &self.meta
     }
 
     pub(crate) async fn script(&self, name: &ScriptName) -> Result<Option<Script>, WorkersError> {

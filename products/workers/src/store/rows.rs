@@ -305,6 +305,8 @@ pub(super) fn delete_script(db: &Connection, name: &str) -> Result<Option<Vec<Ve
         "DELETE FROM workers_secrets WHERE version IN (SELECT id FROM workers_versions WHERE script = ?1)",
         "DELETE FROM workers_versions WHERE script = ?1",
         "DELETE FROM workers_deployments WHERE script = ?1",
+        "DELETE FROM workers_zone_routes WHERE script = ?1",
+        "DELETE FROM workers_domains WHERE script = ?1",
     ] {
         db.execute(sql, [name])?;
     }

@@ -20,10 +20,13 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use v4::Principal;
-use workers::{Bindable, Register, Routes, Settings};
+use workers::{Bindable, Register, Routes, Settings, Target};
 
 /// The one KV namespace that exists.
 pub(crate) const NAMESPACE: &str = "0123456789abcdef0123456789abcdef";
+
+/// The zone of the settings file.
+pub(crate) const ZONE: &str = "example.com";
 
 /// Small, so that a test can exceed it.
 pub(crate) const SCRIPT_BYTES_MAX: u64 = 64 * 1024;
@@ -55,6 +58,7 @@ impl Room {
             base_domain: "localhost".to_owned(),
             http_port: 8787,
             script_bytes_max: SCRIPT_BYTES_MAX,
+            zones: vec![ZONE.to_owned()],
         };
         let opened = workers::open(&house, settings, Arc::new(Namespaces)).await;
         let (product, routes, register) = opened.expect("the register opens");
@@ -99,7 +103,11 @@ impl Room {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
-        let uri = format!("/accounts/{}/workers{path}", self.house.account);
+        let uri = if path.starts_with("/zones") {
+            path.to_owned()
+        } else {
+            format!("/accounts/{}/workers{path}", self.house.account)
+        };
         let request = Request::builder()
             .method(method)
             .uri(uri)
@@ -115,7 +123,7 @@ impl Room {
 
     /// Which versions answer `host`.
     pub(crate) fn answering(&self, host: &str) -> Option<Vec<(VersionId, f64)>> {
-        let route = self.routes.find(host)?;
+        let route = self.routes.find(&Target { is_https: false, host, path_and_query: "/" })?;
         Some(route.versions.iter().map(|share| (share.version, share.percentage)).collect())
     }
 }

@@ -8,3 +8,4 @@ mod hostile;
 mod refusals;
 mod secrets;
 mod takeover;
+mod zones;
