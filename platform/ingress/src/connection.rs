@@ -118,11 +118,7 @@ where
     let settings = &ingress.0.settings;
     let patience = Patience { header_timeout: settings.header_timeout, idle_timeout: settings.idle_timeout };
     let activity = Arc::new(Activity::new(ingress.0.clock.clone(), slot));
-    let session = Arc::new(Session {
-        ingress: ingress.clone(),
-        client,
-        activity: Arc::clone(&activity),
-    });
+    let session = Arc::new(Session { ingress: ingress.clone(), client, activity: Arc::clone(&activity) });
     let service = service_fn(move |request| {
         let session = Arc::clone(&session);
         async move { Ok::<_, Infallible>(session.answer(request).await) }

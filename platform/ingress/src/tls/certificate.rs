@@ -54,7 +54,8 @@ pub enum CertificateError {
 impl CertificateFiles {
     /// Reads and checks both. Blocks on the disk.
     pub fn read(&self) -> Result<Certificate, CertificateError> {
-        let pem = |path: &PathBuf| fs::read(path).map_err(|error| CertificateError::Read(path.clone(), error));
+        let pem =
+            |path: &PathBuf| fs::read(path).map_err(|error| CertificateError::Read(path.clone(), error));
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem(&self.cert)?).collect();
         let chain = chain.unwrap_or_default();
         let Some(first) = chain.first() else {
@@ -116,7 +117,8 @@ impl Names {
     pub(crate) fn cover(&self, host: &str) -> bool {
         let is = |name: &String| name.eq_ignore_ascii_case(host);
         let parent_is = |parent: &String| {
-            host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && parent.eq_ignore_ascii_case(rest))
+            host.split_once('.')
+                .is_some_and(|(label, rest)| !label.is_empty() && parent.eq_ignore_ascii_case(rest))
         };
         self.exact.iter().any(is) || self.wildcards.iter().any(parent_is)
     }
@@ -138,10 +140,11 @@ impl fmt::Display for Names {
 fn facts(der: &CertificateDer<'_>) -> Option<(Names, i64)> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let alternatives = certificate.subject_alternative_name().ok()?;
-    let names = alternatives.iter().flat_map(|found| &found.value.general_names).filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
+    let names =
+        alternatives.iter().flat_map(|found| &found.value.general_names).filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        });
     Some((Names::of(names), certificate.validity().not_after.timestamp()))
 }
 

@@ -143,7 +143,8 @@ fn is_fit(pem: &str, domains: &[String], clock: &Clock) -> bool {
     let Ok((_, pem)) = parse_x509_pem(pem.as_bytes()) else { return false };
     let Ok(certificate) = pem.parse_x509() else { return false };
     let wanted = clock.unix_secs().saturating_add(AUTHORITY_LEFT_WANTED.as_secs());
-    let lasts = i64::try_from(wanted).is_ok_and(|wanted| wanted < certificate.validity().not_after.timestamp());
+    let lasts =
+        i64::try_from(wanted).is_ok_and(|wanted| wanted < certificate.validity().not_after.timestamp());
     let Ok(Some(constraints)) = certificate.name_constraints() else { return false };
     let permitted = constraints.value.permitted_subtrees.as_deref().unwrap_or_default();
     let covers = |domain: &String| {
@@ -190,4 +191,69 @@ fn set_validity(params: &mut CertificateParams, clock: &Clock, valid: Duration) 
 
 fn unusable(error: impl std::fmt::Display) -> TlsError {
     TlsError::Authority(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+    use tasks::Clock;
+    use tempfile::TempDir;
+
+    use super::{Authority, DAY};
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    #[test]
+    fn the_authority_is_made_once_and_its_key_is_ours_alone() {
+        let folder = TempDir::new().unwrap();
+        let open = |domain| Authority::open(folder.path(), domain, Clock::manual(NOW_MS)).unwrap();
+        let content = || fs::read_to_string(folder.path().join("tls/ca.pem")).unwrap();
+        open("localhost");
+        let first = content();
+        let key = fs::metadata(folder.path().join("tls/ca.key")).unwrap();
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
+        open("localhost");
+        assert_eq!(content(), first);
+        assert!(open("apps.example.com").certificate("hello.apps.example.com").is_some());
+        let second = content();
+        assert_ne!(second, first, "the first may not sign for that domain");
+        open("localhost");
+        assert_eq!(content(), second, "the second may sign for both");
+        fs::write(folder.path().join("tls/ca.key"), "broken").unwrap();
+        let error = Authority::open(folder.path(), "localhost", Clock::manual(NOW_MS)).err().unwrap();
+        assert!(error.to_string().contains("ca.key"), "{error}");
+        assert_eq!(content(), second);
+    }
+
+    #[test]
+    fn an_authority_is_replaced_in_the_last_year_of_its_life() {
+        let folder = TempDir::new().unwrap();
+        let clock = Clock::manual(NOW_MS);
+        let content = || {
+            Authority::open(folder.path(), "localhost", clock.clone()).unwrap();
+            fs::read_to_string(folder.path().join("tls/ca.pem")).unwrap()
+        };
+        let first = content();
+        clock.advance(DAY * 365 * 8);
+        assert_eq!(content(), first);
+        clock.advance(DAY * 365 + Duration::from_secs(1));
+        assert_ne!(content(), first);
+    }
+
+    #[test]
+    fn certificates_are_kept_renewed_in_time_and_only_for_hosts_below() {
+        let folder = TempDir::new().unwrap();
+        let clock = Clock::manual(NOW_MS);
+        let authority = Authority::open(folder.path(), "localhost", clock.clone()).unwrap();
+        let der = || authority.certificate("hello.localhost").unwrap().key.cert[0].clone();
+        let first = der();
+        clock.advance(DAY * 59);
+        assert_eq!(der(), first);
+        clock.advance(DAY * 2);
+        assert_ne!(der(), first);
+        for host in ["example.com", "localhost.example.com", "xlocalhost", ""] {
+            assert!(authority.certificate(host).is_none(), "{host}");
+        }
+    }
 }

@@ -24,8 +24,8 @@ use rustls::{
 use tasks::Clock;
 use tokio::sync::Semaphore;
 
-pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub(crate) use certificate::Names;
+pub use certificate::{Certificate, CertificateError, CertificateFiles};
 use development::Authority;
 pub(crate) use handshake::perform;
 pub(crate) use secured::Secured;
@@ -113,14 +113,7 @@ impl Tls {
         }
         let table = ArcSwap::from_pointee(Table::of(&pairs));
         let handshakes = Semaphore::new(limits::HANDSHAKES_MAX);
-        Ok(Self(Arc::new(Shared {
-            pairs: Mutex::new(pairs),
-            table,
-            authority,
-            sessions,
-            clock,
-            handshakes,
-        })))
+        Ok(Self(Arc::new(Shared { pairs: Mutex::new(pairs), table, authority, sessions, clock, handshakes })))
     }
 
     /// The certificate of the development authority, for those who want to trust it.

@@ -9,4 +9,5 @@ mod hostile;
 mod process;
 mod streaming;
 mod support;
+mod tls;
 mod websocket;

@@ -50,7 +50,7 @@ pub(crate) struct Door {
     /// Those of the door; the process has its own, so that it outlives a stop of the door.
     pub(crate) tasks: Tasks,
     process_tasks: Tasks,
-    client_tasks: Tasks,
+    pub(crate) client_tasks: Tasks,
     _folder: TempDir,
 }
 
