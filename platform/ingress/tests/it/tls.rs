@@ -128,7 +128,11 @@ fn client_config(
 
 /// A client that believes every certificate, to look at it.
 fn credulous() -> ClientConfig {
-    client_config(&[&TLS13, &TLS12])
+    credulous_with(&[&TLS13, &TLS12])
+}
+
+fn credulous_with(versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    client_config(versions)
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Credulous))
         .with_no_client_auth()
@@ -221,10 +225,7 @@ async fn a_worker_sees_that_it_was_asked_over_tls() {
     let seen = cf(&secure.door.notes.last_headers());
     assert_eq!((&seen["httpProtocol"], &seen["clientAcceptEncoding"]), (&"HTTP/2".into(), &"br".into()));
 
-    let old = client_config(&[&TLS12]).with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let mut old = ClientConfig { enable_early_data: false, ..old };
-    old.dangerous().set_certificate_verifier(Arc::new(Credulous));
-    let mut sender = secure.http1(old).await;
+    let mut sender = secure.http1(credulous_with(&[&TLS12])).await;
     sender.send_request(get("/")).await.unwrap();
     let seen = cf(&secure.door.notes.last_headers());
     assert_eq!(seen["tlsVersion"], "TLSv1.2");
@@ -259,7 +260,7 @@ async fn the_certificate_is_chosen_by_name() {
     }
     for host in ["a.b.example.com", "example.org", "notlocalhost"] {
         let refused = secure.served(host).await;
-        assert_eq!(refused, Err("Some(UnrecognizedName)".to_owned()), "{host}");
+        assert_eq!(refused, Err("Some(UnrecognisedName)".to_owned()), "{host}");
     }
     let nameless = secure.served("127.0.0.1").await;
     assert_eq!(nameless, Err("Some(MissingExtension)".to_owned()));
@@ -313,7 +314,7 @@ async fn a_changed_certificate_is_taken_up_and_a_broken_one_is_not() {
     fs::write(&files.key, key).unwrap();
     secure.tls.look(true);
     assert_eq!(secure.served("example.com").await.unwrap(), third);
-    assert_eq!(secure.served("new.example.com").await, Err("Some(UnrecognizedName)".to_owned()));
+    assert_eq!(secure.served("new.example.com").await, Err("Some(UnrecognisedName)".to_owned()));
 }
 
 #[tokio::test]
@@ -406,11 +407,7 @@ async fn a_client_that_speaks_no_http_we_know_is_refused() {
 async fn a_session_is_resumed_also_after_a_reload() {
     let secure = secure(|folder| vec![write(folder, "one", &["example.com"]).0]).await;
     for version in [&TLS13, &TLS12] {
-        let config = client_config(&[version])
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Credulous))
-            .with_no_client_auth();
-        let config = Arc::new(config);
+        let config = Arc::new(credulous_with(&[version]));
         for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
             let mut stream = secure.connect_again(&config, "example.com").await.unwrap();
             assert_eq!(stream.get_ref().1.handshake_kind(), Some(expected), "{version:?}");
