@@ -5,13 +5,22 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Output,
+    sync::Arc,
     time::Duration,
 };
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{CertificateParams, KeyPair};
 use rustix::process::Signal;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde_json::Value;
-use testkit::{DataFolder, Script, Server, command, wait_until};
+use testkit::{DataFolder, Script, Server, command, wait_until, within};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::{client_async, tungstenite::Message};
 
 const MIRROR: &str = r#"
 export default {
@@ -19,8 +28,7 @@ export default {
         if (request.headers.get("upgrade") === "websocket") {
             const [client, server] = Object.values(new WebSocketPair());
             server.accept();
-            server.send(`hello over ${new URL(request.url).protocol}`);
-            server.close();
+            server.addEventListener("message", (event) => server.send(`${event.data} over ${request.url}`));
             return new Response(null, { status: 101, webSocket: client });
         }
         return Response.json({
@@ -98,26 +106,6 @@ async fn curl_reaches_a_worker_with_the_development_certificate() {
         assert_eq!((&seen["cf"]["httpProtocol"], &seen["cf"]["tlsVersion"]), (&protocol.into(), &tls.into()));
         assert!(seen["cf"]["tlsCipher"].as_str().is_some_and(|name| !name.is_empty()), "{seen}");
     }
-    let upgrade = curl(
-        &server,
-        "mirror.localhost",
-        &[
-            "--cacert",
-            &authority,
-            "--http1.1",
-            "--include",
-            "--header",
-            "Connection: Upgrade",
-            "--header",
-            "Upgrade: websocket",
-            "--header",
-            "Sec-WebSocket-Version: 13",
-            "--header",
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        ],
-    );
-    let text = String::from_utf8_lossy(&upgrade.stdout).into_owned();
-    assert!(text.starts_with("HTTP/1.1 101 ") && text.contains("hello over https:"), "{upgrade:?}");
     let untrusted = curl(&server, "mirror.localhost", &[]);
     assert_eq!(
         untrusted.status.code(),
@@ -126,6 +114,30 @@ async fn curl_reaches_a_worker_with_the_development_certificate() {
     );
     let unknown = curl(&server, "mirror.example.com", &["--cacert", &authority]);
     assert_eq!(unknown.status.code(), Some(35), "curl's \"handshake failed\": {unknown:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_websocket_reaches_a_worker_over_tls() {
+    let server = serve("").await;
+    let port = https_port(&server);
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(authority(&server)).expect("the authority");
+    roots.add(certificate).expect("a fit authority");
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring knows them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connect");
+    let name = ServerName::try_from("mirror.localhost").expect("a name");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
+    let url = format!("wss://mirror.localhost:{port}/socket");
+    let (mut socket, _) = client_async(&url, stream).await.expect("a WebSocket");
+    socket.send(Message::text("hello")).await.expect("send");
+    let echo = within("an echo", RELOAD_LIMIT, socket.next()).await.expect("a message").expect("a message");
+    assert_eq!(echo, Message::text(format!("hello over https://mirror.localhost:{port}/socket")));
+    drop(socket);
     server.stop().await;
 }
 
@@ -197,7 +209,7 @@ async fn doctor_and_serve_say_which_certificate_cannot_be_used() {
     let report = String::from_utf8(skerry(&["doctor"]).stdout).expect("text");
     assert!(report.contains("for *.example.org, ") && report.contains(" days left"), "{report}");
 
-    fs::write(&config, settings(&[&good, &(good.0.clone(), other.1.clone())])).expect("write the settings");
+    fs::write(&config, settings(&[&good, &(good.0.clone(), other.1)])).expect("write the settings");
     let refused = skerry(&["doctor"]);
     assert_eq!(refused.status.code(), Some(1));
     let report = String::from_utf8(refused.stdout).expect("text");

@@ -112,12 +112,7 @@ impl Server {
             LockError::Io(cause) => ServeError::Open { what: "run/lock", cause: cause.to_string() },
         })?;
         // Bound before anything is started: a port that is taken is the commonest mistake, and should cost nothing.
-        let http = listen("http", settings.server.http).await?;
-        let https = match settings.server.https {
-            Some(address) => Some(listen("https", address).await?),
-            None => None,
-        };
-        let api = listen("api", settings.server.api).await?;
+        let Listeners { http, https, api } = listen_all(&settings).await?;
         let addresses = Addresses::new(local(&http), https.as_ref().map(local), local(&api));
         let program = find_engine(&data, environment, own_program)?;
 
@@ -226,6 +221,23 @@ impl workers::Bindable for Exists {
     fn kv_namespace_exists<'a>(&'a self, id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>> {
         std::future::ready(self.kv.exists(id)).boxed()
     }
+}
+
+/// The sockets of all doors.
+struct Listeners {
+    http: TcpListener,
+    https: Option<TcpListener>,
+    api: TcpListener,
+}
+
+async fn listen_all(settings: &Settings) -> Result<Listeners, ServeError> {
+    let server = &settings.server;
+    let http = listen("http", server.http).await?;
+    let https = match server.https {
+        Some(address) => Some(listen("https", address).await?),
+        None => None,
+    };
+    Ok(Listeners { http, https, api: listen("api", server.api).await? })
 }
 
 async fn listen(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -17,7 +17,10 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
-    crypto::ring::{Ticketer, default_provider},
+    crypto::{
+        CryptoProvider,
+        ring::{Ticketer, default_provider},
+    },
     server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
     sign::SingleCertAndKey,
 };
@@ -84,8 +87,9 @@ struct Table {
     wildcards: HashMap<String, Arc<Served>>,
 }
 
-/// What all certificates share, so that a session can be resumed after a reload.
+/// What all certificates share; a session can be resumed after a reload.
 struct Sessions {
+    provider: Arc<CryptoProvider>,
     tickets: Arc<dyn ProducesTickets>,
     cache: Arc<dyn StoresServerSessions>,
 }
@@ -101,6 +105,7 @@ impl Tls {
     ) -> Result<Self, TlsError> {
         let authority = Authority::open(data, base_domain, clock.clone())?;
         let sessions = Sessions {
+            provider: Arc::new(default_provider()),
             tickets: Ticketer::new().map_err(TlsError::Tickets)?,
             cache: ServerSessionMemoryCache::new(limits::TLS_SESSIONS_MAX),
         };
@@ -205,7 +210,7 @@ impl Table {
 
 impl Sessions {
     fn serve(&self, certificate: Certificate) -> Served {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .expect("ring's suites serve both versions")
             .with_no_client_auth()

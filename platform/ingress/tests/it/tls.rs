@@ -323,9 +323,9 @@ async fn a_configured_certificate_that_cannot_be_used_is_an_error_at_the_start()
     let (one, _) = write(folder.path(), "one", &["example.com"]);
     let (two, _) = write(folder.path(), "two", &["example.com"]);
     let (nameless, _) = write(folder.path(), "nameless", &[]);
-    let mixed = CertificateFiles { cert: one.cert.clone(), key: two.key.clone() };
+    let mixed = CertificateFiles { cert: one.cert.clone(), key: two.key };
     let swapped = CertificateFiles { cert: one.key.clone(), key: one.cert.clone() };
-    let missing = CertificateFiles { cert: folder.path().join("none.pem"), key: one.key.clone() };
+    let missing = CertificateFiles { cert: folder.path().join("none.pem"), key: one.key };
     for (files, words) in [
         (mixed, "does not serve the certificate"),
         (swapped, "holds no certificate"),
@@ -427,7 +427,7 @@ async fn websockets_go_over_tls() {
     let secure = secure(|_| Vec::new()).await;
     let stream = secure.connect(secure.trusting(), H1, HOST).await.unwrap();
     let request = format!("wss://{HOST}/socket").into_client_request().unwrap();
-    let (mut socket, _) = in_time(client_async(request, stream)).await.unwrap();
+    let (mut socket, _) = in_time(Box::pin(client_async(request, stream))).await.unwrap();
     for message in [Message::text("hello"), Message::binary(vec![7; 300_000])] {
         socket.send(message.clone()).await.unwrap();
         assert_eq!(in_time(socket.next()).await.unwrap().unwrap(), message);
