@@ -79,7 +79,7 @@ impl Ingress {
 
     /// The same over TLS, with certificates that are read again when their files change.
     pub async fn serve_tls(self, listener: TcpListener, tls: Tls) {
-        self.0.tasks.spawn("certificates", tls.clone().watch());
+        self.0.tasks.spawn("certificates", tls.clone().watch(self.0.settings.certificate_look_every));
         connection::accept_all(&self, &listener, Some(tls)).await;
     }
 }

@@ -12,6 +12,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -156,9 +157,9 @@ impl Tls {
     }
 
     /// Looks at the files from time to time, for ever.
-    pub(crate) async fn watch(self) {
+    pub(crate) async fn watch(self, every: Duration) {
         loop {
-            tokio::time::sleep(limits::CERTIFICATE_LOOK_EVERY).await;
+            tokio::time::sleep(every).await;
             let tls = self.clone();
             if tokio::task::spawn_blocking(move || tls.look(false)).await.is_err() {
                 tracing::error!("Looking at the certificates failed");

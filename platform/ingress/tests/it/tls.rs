@@ -57,7 +57,12 @@ async fn secure_with(
     change: impl FnOnce(&mut Settings),
     files: impl FnOnce(&Path) -> Vec<CertificateFiles>,
 ) -> Secure {
-    let door = door_with(change).await;
+    let door = door_with(|settings| {
+        // Tests look themselves.
+        settings.certificate_look_every = Duration::from_secs(3600);
+        change(settings);
+    })
+    .await;
     let folder = TempDir::new().unwrap();
     let tls = Tls::open(folder.path(), "localhost", &files(folder.path()), Clock::system()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -315,6 +320,14 @@ async fn a_changed_certificate_is_taken_up_and_a_broken_one_is_not() {
     secure.tls.look(true);
     assert_eq!(secure.served("example.com").await.unwrap(), third);
     assert_eq!(secure.served("new.example.com").await, Err("Some(UnrecognisedName)".to_owned()));
+}
+
+#[tokio::test]
+async fn files_are_looked_at_from_time_to_time() {
+    let often = |settings: &mut Settings| settings.certificate_look_every = Duration::from_millis(10);
+    let secure = secure_with(often, |folder| vec![write(folder, "b-changing", &["example.com"]).0]).await;
+    write(secure.folder.path(), "b-changing", &["later.example.com"]);
+    in_time(async { while secure.served("later.example.com").await.is_err() {} }).await;
 }
 
 #[tokio::test]
