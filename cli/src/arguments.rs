@@ -50,6 +50,9 @@ pub(crate) struct Serve {
     /// Where Workers answer [default: 127.0.0.1:8787]
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<SocketAddr>,
+    /// Where Workers answer over TLS [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) https: Option<SocketAddr>,
     /// Where the v4 API answers [default: 127.0.0.1:8788]
     #[arg(long, value_name = "ADDR")]
     pub(crate) api: Option<SocketAddr>,
@@ -117,6 +120,9 @@ pub(crate) enum Token {
 pub(crate) struct Doctor {
     #[command(flatten)]
     pub(crate) data: Data,
+    /// The settings file of the server, for the certificates that it names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,8 @@ pub struct Settings {
     pub egress: EgressSettings,
     /// Limits of uploads.
     pub workers: WorkersSettings,
+    /// Certificates for the door that speaks TLS.
+    pub tls: TlsSettings,
     /// Zones whose routes and custom domains may be used.
     pub zones: Vec<ZoneSettings>,
 }
@@ -33,6 +35,8 @@ pub struct Settings {
 pub struct ServerSettings {
     /// Where Workers answer.
     pub http: SocketAddr,
+    /// Where Workers answer over TLS; nowhere unless set.
+    pub https: Option<SocketAddr>,
     /// Where the v4 API answers, and `/metrics`.
     pub api: SocketAddr,
     /// Where the S3 API of R2 will answer.
@@ -50,6 +54,7 @@ impl Default for ServerSettings {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             http: local(8787),
+            https: None,
             api: local(8788),
             s3: local(8789),
             base_domain: "localhost".to_owned(),
@@ -129,6 +134,24 @@ impl Default for WorkersSettings {
     fn default() -> Self {
         Self { script_bytes_max: 10 * 1024 * 1024 }
     }
+}
+
+/// Certificates for the door that speaks TLS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// Those from files; a visitor gets the one that is for the host.
+    pub certificates: Vec<CertificateSettings>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSettings {
+    /// PEM file with the certificate and those between it and its authority.
+    pub cert: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
 }
 
 /// A zone.

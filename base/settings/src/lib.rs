@@ -5,6 +5,6 @@ mod file;
 
 pub use environment::Environment;
 pub use file::{
-    EgressSettings, EngineSettings, LogFormat, LogSettings, ServerSettings, Settings, SettingsError,
-    WorkersSettings, ZoneSettings,
+    CertificateSettings, EgressSettings, EngineSettings, LogFormat, LogSettings, ServerSettings, Settings,
+    SettingsError, TlsSettings, WorkersSettings, ZoneSettings,
 };

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use settings::Environment;
+use settings::{CertificateSettings, Environment, Settings};
 
 use super::data_folder;
 use crate::{arguments::Doctor, failure::Failure, printer};
@@ -19,6 +19,8 @@ const DESCRIPTORS_WANTED: u64 = 8192;
 const SYNC_WANTED: Duration = Duration::from_millis(50);
 /// Syncs that are timed; the median counts.
 const SYNCS: usize = 5;
+/// Whoever renews certificates does it before this is left; Let's Encrypt recommends 30 days.
+const CERTIFICATE_DAYS_WANTED: i64 = 14;
 
 /// What was found.
 enum Finding {
@@ -35,8 +37,10 @@ use Finding::{Bad, Good, Weak};
 pub(crate) fn run(arguments: &Doctor) -> Result<(), Failure> {
     let environment = Environment::read();
     let data = data_folder(&arguments.data, &environment)?;
+    let settings =
+        Settings::load(arguments.config.as_deref()).map_err(|error| Failure::from_error(&error))?;
     let mut bad = 0;
-    let checks = [
+    let mut checks = vec![
         ("engine", engine(&data, &environment)),
         ("permissions", permissions(&data)),
         ("secrets", secrets(&data)),
@@ -44,6 +48,7 @@ pub(crate) fn run(arguments: &Doctor) -> Result<(), Failure> {
         ("disk", disk(&data)),
         ("limits", limits()),
     ];
+    checks.extend(settings.tls.certificates.iter().map(|files| ("certificate", certificate(files))));
     for (name, finding) in checks {
         let (mark, text, advice) = match finding {
             Good(text) => ("ok  ", text, None),
@@ -105,7 +110,7 @@ fn permissions(data: &Path) -> Finding {
 
 fn secrets(data: &Path) -> Finding {
     let user = rustix::process::geteuid().as_raw();
-    for name in ["master.key", "credentials.json"] {
+    for name in ["master.key", "credentials.json", "tls/ca.key"] {
         let path = data.join(name);
         let Ok(metadata) = path.metadata() else { continue };
         if metadata.permissions().mode() & 0o077 != 0 {
@@ -122,6 +127,37 @@ fn secrets(data: &Path) -> Finding {
         }
     }
     Good("key and credentials are readable by you alone".to_owned())
+}
+
+fn certificate(files: &CertificateSettings) -> Finding {
+    let read = ingress::CertificateFiles { cert: files.cert.clone(), key: files.key.clone() }.read();
+    let certificate = match read {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            return Bad(
+                error.to_string(),
+                "name a certificate and its key under [[tls.certificates]]".to_owned(),
+            );
+        }
+    };
+    let days_left = certificate.days_left(tasks::Clock::system().unix_secs());
+    if days_left < 0 {
+        return Bad(
+            format!("`{}` for {} has expired", files.cert.display(), certificate.names()),
+            "renew it; the server takes the new one up by itself".to_owned(),
+        );
+    }
+    if files.key.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        return Weak(
+            format!("`{}` is open to other users", files.key.display()),
+            format!("chmod 600 {}", files.key.display()),
+        );
+    }
+    let text = format!("`{}` for {}, {days_left} days left", files.cert.display(), certificate.names());
+    if days_left < CERTIFICATE_DAYS_WANTED {
+        return Weak(text, "renew it; the server takes the new one up by itself".to_owned());
+    }
+    Good(text)
 }
 
 fn sandbox() -> Finding {

@@ -1,4 +1,4 @@
-//! Connections: taking them in, speaking HTTP/1.1 or HTTP/2 on them, and ending them when they idle, stall or the server
+//! Connections: taking them in, securing them, speaking HTTP/1.1 or HTTP/2 on them, and ending them when they idle, stall or the server
 //! stops. What a request means is in `request`.
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc};
@@ -8,6 +8,7 @@ use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tasks::Tasks;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -16,7 +17,8 @@ use crate::{
     Body, Client, Inbound, Ingress, Scheme,
     activity::{Activity, Patience, Phase},
     limits,
-    socket::Socket,
+    socket::{self, Socket},
+    tls::{self, Tls},
 };
 
 /// Makes HTTP/2 requests tasks of ours.
@@ -49,14 +51,25 @@ pub(crate) fn protocol(tasks: &Tasks) -> auto::Builder<SpawnDraining> {
 }
 
 /// Takes in connections until the server is asked to stop.
-pub(crate) async fn accept_all(ingress: &Ingress, listener: &TcpListener) {
+pub(crate) async fn accept_all(ingress: &Ingress, listener: &TcpListener, tls: Option<Tls>) {
     let slots = Arc::new(Semaphore::new(ingress.0.settings.connections_max));
     let stop = ingress.0.tasks.stop_token();
     while let Some(accepted) = stop.run_until_cancelled(accept(listener, &slots)).await {
         match accepted {
             Ok((stream, peer, slot)) => {
                 ingress.0.metrics.connected();
-                ingress.0.tasks.spawn_draining("connection", run(ingress.clone(), stream, peer, slot));
+                socket::prepare(&stream);
+                let ingress = ingress.clone();
+                let tasks = ingress.0.tasks.clone();
+                match tls.clone() {
+                    Some(tls) => {
+                        tasks.spawn_draining("connection", secure_and_run(ingress, tls, stream, peer, slot));
+                    }
+                    None => {
+                        let client = Client::visitor(peer.ip(), Scheme::Http);
+                        tasks.spawn_draining("connection", run(ingress, stream, client, peer, slot));
+                    }
+                }
             }
             // The client was gone before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -77,15 +90,35 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
-async fn run(ingress: Ingress, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+async fn secure_and_run(
+    ingress: Ingress,
+    tls: Tls,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+) {
+    let stop = ingress.0.tasks.stop_token();
+    let handshake = tls::perform(&tls, stream, ingress.0.settings.handshake_timeout);
+    match stop.run_until_cancelled(Box::pin(handshake)).await {
+        Some(Ok((stream, secured))) => {
+            run(ingress, stream, Client::secured(peer.ip(), secured), peer, slot).await;
+        }
+        Some(Err(error)) => {
+            ingress.0.metrics.handshake_failed();
+            tracing::debug!(%peer, %error, "A TLS handshake failed");
+        }
+        None => {}
+    }
+}
+
+async fn run<S>(ingress: Ingress, stream: S, client: Client, peer: SocketAddr, slot: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let settings = &ingress.0.settings;
     let patience = Patience { header_timeout: settings.header_timeout, idle_timeout: settings.idle_timeout };
     let activity = Arc::new(Activity::new(ingress.0.clock.clone(), slot));
-    let session = Arc::new(Session {
-        ingress: ingress.clone(),
-        client: Client::visitor(peer.ip(), Scheme::Http),
-        activity: Arc::clone(&activity),
-    });
+    let session = Arc::new(Session { ingress: ingress.clone(), client, activity: Arc::clone(&activity) });
     let service = service_fn(move |request| {
         let session = Arc::clone(&session);
         async move { Ok::<_, Infallible>(session.answer(request).await) }

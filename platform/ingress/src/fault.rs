@@ -38,6 +38,8 @@ pub enum FaultKind {
     BodyTooLarge,
     /// The client ended its request before its end.
     ClientGone,
+    /// The connection was opened for another host, with a certificate that is not for this one.
+    Misdirected,
     /// A path that the platform keeps for itself.
     ReservedPath,
     /// No Worker has this host.
@@ -78,12 +80,13 @@ const CLIENT_ADVICE: &str = "Change the request; sending the same one again will
 
 impl FaultKind {
     /// All kinds, each at the place that its index says.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::MethodRefused,
         Self::UriTooLong,
         Self::BodyTooLarge,
         Self::ClientGone,
+        Self::Misdirected,
         Self::ReservedPath,
         Self::UnknownHost,
         Self::NotDeployed,
@@ -119,7 +122,8 @@ impl FaultKind {
             | Self::UriTooLong
             | Self::BodyTooLarge
             | Self::ClientGone => true,
-            Self::ReservedPath
+            Self::Misdirected
+            | Self::ReservedPath
             | Self::UnknownHost
             | Self::NotDeployed
             | Self::Threw
@@ -137,6 +141,7 @@ impl FaultKind {
             Self::UriTooLong => &URI_TOO_LONG,
             Self::BodyTooLarge => &BODY_TOO_LARGE,
             Self::ClientGone => &CLIENT_GONE,
+            Self::Misdirected => &MISDIRECTED,
             Self::ReservedPath => &RESERVED_PATH,
             Self::UnknownHost => &UNKNOWN_HOST,
             Self::NotDeployed => &NOT_DEPLOYED,
@@ -202,6 +207,17 @@ static CLIENT_GONE: Facts = Facts {
     advice: CLIENT_ADVICE,
     level: tracing::Level::DEBUG,
     is_retryable: false,
+};
+
+static MISDIRECTED: Facts = Facts {
+    status: StatusCode::MISDIRECTED_REQUEST,
+    code: 421,
+    name: "misdirected_request",
+    title: "Misdirected request",
+    detail: "The connection was opened for another host, and its certificate is not for this one.",
+    advice: "Send the request again on a connection of its own, which names its host in the TLS handshake.",
+    level: tracing::Level::DEBUG,
+    is_retryable: true,
 };
 
 static RESERVED_PATH: Facts = Facts {

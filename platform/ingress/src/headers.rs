@@ -10,6 +10,7 @@ use crate::{
     client::{Client, Scheme},
     ray::Ray,
     settings::Colo,
+    tls::Secured,
 };
 
 /// Carries `request.cf` to the process, which takes it out again (`cfBlobHeader` of its socket).
@@ -32,7 +33,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 #[derive(Debug)]
 pub(crate) struct Prepared {
     colo: Colo,
-    /// The JSON of `request.cf` by protocol, without the client's `Accept-Encoding`.
+    /// The JSON of `request.cf` by protocol, without what one client or connection adds.
     http1_blob: HeaderValue,
     http2_blob: HeaderValue,
 }
@@ -53,18 +54,28 @@ impl Prepared {
     }
 
     /// `request.cf` as JSON.
-    fn cf_blob(&self, version: Version, headers: &HeaderMap) -> HeaderValue {
+    fn cf_blob(&self, version: Version, headers: &HeaderMap, tls: Option<&Secured>) -> HeaderValue {
         let common = if version == Version::HTTP_2 { &self.http2_blob } else { &self.http1_blob };
         let encodings = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        let Some(encodings) = encodings.filter(|text| is_json_string(text)) else { return common.clone() };
-        let common = common.to_str().expect("the blob is ASCII").trim_end_matches('}');
-        HeaderValue::try_from(format!(r#"{common},"clientAcceptEncoding":"{encodings}"}}"#))
-            .expect("both parts are header values")
+        let encodings = encodings.filter(|text| is_json_string(text));
+        if encodings.is_none() && tls.is_none() {
+            return common.clone();
+        }
+        let mut blob = common.to_str().expect("the blob is ASCII").trim_end_matches('}').to_owned();
+        if let Some(tls) = tls {
+            let (version, cipher) = (tls.version, tls.cipher);
+            blob.push_str(&format!(r#","tlsVersion":"{version}","tlsCipher":"{cipher}""#));
+        }
+        if let Some(encodings) = encodings {
+            blob.push_str(&format!(r#","clientAcceptEncoding":"{encodings}""#));
+        }
+        blob.push('}');
+        HeaderValue::try_from(blob).expect("all parts are header values")
     }
 
     /// Turns the client's headers into those of the request to the process. `Host` is set by the caller.
     pub(crate) fn to_process(&self, headers: &mut HeaderMap, version: Version, client: &Client, ray: Ray) {
-        let blob = self.cf_blob(version, headers);
+        let blob = self.cf_blob(version, headers, client.tls.as_deref());
         // From the inside the egress has set it; a visitor's would be a forgery.
         let worker = headers.remove(CF_WORKER).filter(|_| client.is_worker);
         remove(headers, is_kept_from_process);

@@ -18,6 +18,7 @@ mod rollout;
 mod settings;
 mod socket;
 mod target;
+mod tls;
 mod trace;
 mod websocket;
 
@@ -35,6 +36,7 @@ pub use crate::{
     fault::FaultKind,
     headers::{CF_BLOB, CF_EW_VIA, CF_RAY, FORWARDED_PROTO},
     settings::{Colo, Settings},
+    tls::{Certificate, CertificateError, CertificateFiles, Tls, TlsError},
 };
 use crate::{connection::SpawnDraining, headers::Prepared, metrics::Metrics};
 
@@ -73,7 +75,13 @@ impl Ingress {
     /// Takes in connections until the tasks are stopped. The connections are tasks of their own: they finish what they
     /// began, within the drain timeout, and [`Tasks::stop`] waits for them.
     pub async fn serve(self, listener: TcpListener) {
-        connection::accept_all(&self, &listener).await;
+        connection::accept_all(&self, &listener, None).await;
+    }
+
+    /// The same over TLS, with certificates that are read again when their files change.
+    pub async fn serve_tls(self, listener: TcpListener, tls: Tls) {
+        self.0.tasks.spawn("certificates", tls.clone().watch(self.0.settings.certificate_look_every));
+        connection::accept_all(&self, &listener, Some(tls)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Connections at once; further ones wait in the kernel's queue. Ours: an idle one costs about 20 KiB.
+/// Connections at once on one listener; further ones wait in the kernel's queue. Ours: an idle one costs about 20 KiB.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
 /// Largest request line and headers together (Cloudflare: Workers limits page, 128 KB).
@@ -32,6 +32,21 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the rest of what a client sends is read and thrown away after the last answer, so that the answer arrives
 /// before the kernel resets the connection; also how long the second half of a WebSocket may outlive the first. Ours.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a TLS handshake may take. Ours.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// TLS handshakes at once, counted from the client's first message. Ours: each keeps some 20 KiB and asks for CPU.
+pub const HANDSHAKES_MAX: usize = 1024;
+
+/// TLS 1.2 sessions that can be resumed without a ticket; all others carry their state themselves. Ours.
+pub const TLS_SESSIONS_MAX: usize = 1024;
+
+/// Hosts whose development certificates are kept; they are named by visitors. Ours: each costs about 4 KiB.
+pub const DEVELOPMENT_HOSTS_MAX: usize = 1024;
+
+/// How often the files of certificates are looked at for a change. Ours.
+pub const CERTIFICATE_LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Pause after the system refused a connection for want of memory or file descriptors. Ours.
 pub const ACCEPT_RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     seconds: Histogram,
     connections: Counter,
     websockets: Counter,
+    handshakes_failed: Counter,
 }
 
 impl Metrics {
@@ -31,6 +32,8 @@ impl Metrics {
             seconds: registry.seconds("ingress_request_seconds", "Time until a request's answer began"),
             connections: registry.counter("ingress_connections", "Connections accepted"),
             websockets: registry.counter("ingress_websockets", "WebSockets opened"),
+            handshakes_failed: registry
+                .counter("ingress_tls_handshakes_failed", "TLS handshakes that did not end in a connection"),
         }
     }
 
@@ -46,6 +49,10 @@ impl Metrics {
 
     pub(crate) fn connected(&self) {
         self.connections.inc();
+    }
+
+    pub(crate) fn handshake_failed(&self) {
+        self.handshakes_failed.inc();
     }
 
     pub(crate) fn upgraded(&self) {

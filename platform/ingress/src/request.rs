@@ -73,6 +73,12 @@ impl Ingress {
     ) -> Result<Response<Body>, Fault> {
         *request.uri_mut() = target::normal(std::mem::take(request.uri_mut()))?;
         check(&request, self.0.settings.body_bytes_max)?;
+        if !client.may_ask_for(host.name()) {
+            return Err(Fault::new(
+                FaultKind::Misdirected,
+                "the connection's certificate is not for this host",
+            ));
+        }
         if request.uri().path().starts_with(RESERVED_PATHS) {
             return trace::answer(self, client, &host, &request);
         }

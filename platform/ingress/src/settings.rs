@@ -11,8 +11,12 @@ pub struct Settings {
     pub base_domain: String,
     /// Where we are.
     pub colo: Colo,
-    /// Connections at once.
+    /// Connections at once on one listener.
     pub connections_max: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// How often the files of certificates are looked at for a change.
+    pub certificate_look_every: Duration,
     /// How long a client may take for the headers of one request.
     pub header_timeout: Duration,
     /// How long a connection is kept between two requests.
@@ -31,6 +35,8 @@ impl Settings {
             base_domain: base_domain.to_owned(),
             colo: Colo::default(),
             connections_max: limits::CONNECTIONS_MAX,
+            handshake_timeout: limits::HANDSHAKE_TIMEOUT,
+            certificate_look_every: limits::CERTIFICATE_LOOK_EVERY,
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
             drain_timeout: limits::DRAIN_TIMEOUT,

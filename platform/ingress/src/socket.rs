@@ -31,19 +31,23 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// What is read and thrown away at a time.
 const DISCARD_BYTES: usize = 4096;
 
-/// A client's socket.
+/// A client's socket, or what TLS makes of it.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    stream: TcpStream,
+pub(crate) struct Socket<S> {
+    stream: S,
     activity: Arc<Activity>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        if let Err(error) = set_options(&stream) {
-            tracing::debug!(%error, "Could not set the options of a client's socket");
-        }
+/// Sets the options of a client's socket.
+pub(crate) fn prepare(stream: &TcpStream) {
+    if let Err(error) = set_options(stream) {
+        tracing::debug!(%error, "Could not set the options of a client's socket");
+    }
+}
+
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity, lingering: None }
     }
 }
@@ -58,7 +62,7 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -74,7 +78,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

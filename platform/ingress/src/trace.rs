@@ -35,11 +35,12 @@ pub(crate) fn answer(
         Scheme::Https => "https",
     };
     let protocol = if request.version() == Version::HTTP_2 { "http/2" } else { "http/1.1" };
+    let tls = client.tls.as_ref().map_or("off", |tls| tls.version);
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "h={}\nip={}\nts={seconds}.{millis:03}\nvisit_scheme={scheme}\nuag={}\ncolo={}\nhttp={protocol}\n",
+        "h={}\nip={}\nts={seconds}.{millis:03}\nvisit_scheme={scheme}\nuag={}\ncolo={}\nhttp={protocol}\ntls={tls}\n",
         host.name(),
         client.address,
         String::from_utf8_lossy(user_agent),

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Addresses {
     /// Where Workers answer.
     pub http: String,
+    /// Where Workers answer over TLS, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https: Option<String>,
     /// Where the v4 API answers.
     pub api: String,
     /// The server's process.
@@ -18,8 +21,13 @@ pub struct Addresses {
 impl Addresses {
     /// The origins of bound sockets, served by this process.
     #[must_use]
-    pub fn new(http: SocketAddr, api: SocketAddr) -> Self {
-        Self { http: format!("http://{http}"), api: format!("http://{api}"), pid: std::process::id() }
+    pub fn new(http: SocketAddr, https: Option<SocketAddr>, api: SocketAddr) -> Self {
+        Self {
+            http: format!("http://{http}"),
+            https: https.map(|https| format!("https://{https}")),
+            api: format!("http://{api}"),
+            pid: std::process::id(),
+        }
     }
 
     /// What the data folder's file says; `None` if there is none. A server that was killed leaves its file behind: see

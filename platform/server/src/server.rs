@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use control_plane::{ControlPlane, Tokens};
 use engine::{Engine, LocateError, Search, Wiring};
 use futures_util::{FutureExt, future::BoxFuture};
-use ingress::{Colo, Ingress};
+use ingress::{CertificateFiles, Colo, Ingress, Tls, TlsError};
 use model::NamespaceId;
 use product::{House, Product};
 use settings::{Environment, Settings};
@@ -60,7 +60,7 @@ pub enum ServeError {
     /// An address cannot be had.
     #[error("listen on {address} for {door}: {cause}")]
     Listen {
-        /// `http` or `api`.
+        /// `http`, `https` or `api`.
         door: &'static str,
         /// The address.
         address: SocketAddr,
@@ -70,6 +70,9 @@ pub enum ServeError {
     /// No engine.
     #[error(transparent)]
     Engine(#[from] LocateError),
+    /// A certificate cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Something in the data folder cannot be used.
     #[error("open {what} in the data folder: {cause}")]
     Open {
@@ -83,6 +86,8 @@ pub enum ServeError {
 /// A server whose doors are open.
 pub struct Server {
     addresses: Addresses,
+    /// If the door that speaks TLS is open.
+    tls: Option<Tls>,
     engine: Engine,
     /// The public doors and their connections.
     doors: Tasks,
@@ -111,12 +116,12 @@ impl Server {
             LockError::Io(cause) => ServeError::Open { what: "run/lock", cause: cause.to_string() },
         })?;
         // Bound before anything is started: a port that is taken is the commonest mistake, and should cost nothing.
-        let http = listen("http", settings.server.http).await?;
-        let api = listen("api", settings.server.api).await?;
-        let addresses = Addresses::new(local(&http), local(&api));
+        let Listeners { http, https, api } = listen_all(&settings).await?;
+        let addresses = Addresses::new(local(&http), https.as_ref().map(local), local(&api));
         let program = find_engine(&data, environment, own_program)?;
 
         let (clock, metrics, doors) = (Clock::system(), Metrics::new(), Tasks::new());
+        let tls = https.is_some().then(|| open_tls(&data, &settings, &clock)).transpose()?;
         let house = open_house(data.clone(), clock.clone()).await?;
         let tokens = Tokens::open(&house).await.map_err(failed("the tokens"))?;
         ensure_credentials(&house, &tokens).await?;
@@ -157,28 +162,35 @@ impl Server {
             products: vec![workers.rest, kv.product.rest],
             metrics: Arc::new(move || metrics.render()),
         });
+        if let Some((https, tls)) = https.zip(tls.clone()) {
+            doors.spawn_draining("ingress over TLS", ingress.clone().serve_tls(https, tls));
+        }
         doors.spawn_draining("ingress", ingress.serve(http));
         doors.spawn_draining("api", control_plane::serve(api, router, doors.clone()));
         addresses.write(&data).map_err(failed("run/addresses.json"))?;
         let House { meta, tasks: house, .. } = house;
         let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
-        Ok(Self {
-            addresses,
-            engine,
-            doors,
-            house,
-            data,
-            meta,
-            kv: kv.namespaces,
-            drain_timeout,
-            _lock: lock,
-        })
+        let kv = kv.namespaces;
+        Ok(Self { addresses, tls, engine, doors, house, data, meta, kv, drain_timeout, _lock: lock })
     }
 
     /// Where the doors are.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// The certificate to trust for hosts without one of their own, if the server speaks TLS.
+    #[must_use]
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.tls.as_ref().map(Tls::authority)
+    }
+
+    /// Reads the certificates' files again, changed or not.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.look(true);
+        }
     }
 
     /// Takes no new connections, lets requests finish, stops the Workers, closes the data folder.
@@ -231,12 +243,38 @@ impl workers::Bindable for Exists {
     }
 }
 
+/// The sockets of all doors.
+struct Listeners {
+    http: TcpListener,
+    https: Option<TcpListener>,
+    api: TcpListener,
+}
+
+async fn listen_all(settings: &Settings) -> Result<Listeners, ServeError> {
+    let server = &settings.server;
+    let http = listen("http", server.http).await?;
+    let https = match server.https {
+        Some(address) => Some(listen("https", address).await?),
+        None => None,
+    };
+    Ok(Listeners { http, https, api: listen("api", server.api).await? })
+}
+
 async fn listen(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|cause| ServeError::Listen { door, address, cause })
 }
 
 fn local(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("a bound socket has an address")
+}
+
+fn open_tls(data: &std::path::Path, settings: &Settings, clock: &Clock) -> Result<Tls, TlsError> {
+    let files = |pair: &settings::CertificateSettings| CertificateFiles {
+        cert: pair.cert.clone(),
+        key: pair.key.clone(),
+    };
+    let certificates: Vec<_> = settings.tls.certificates.iter().map(files).collect();
+    Tls::open(data, &settings.server.base_domain, &certificates, clock.clone())
 }
 
 fn find_engine(

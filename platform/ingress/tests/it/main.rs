@@ -10,4 +10,5 @@ mod process;
 mod rollout;
 mod streaming;
 mod support;
+mod tls;
 mod websocket;

@@ -53,7 +53,7 @@ pub(crate) struct Door {
     /// Those of the door; the process has its own, so that it outlives a stop of the door.
     pub(crate) tasks: Tasks,
     process_tasks: Tasks,
-    client_tasks: Tasks,
+    pub(crate) client_tasks: Tasks,
     _folder: TempDir,
 }
 
@@ -210,9 +210,13 @@ pub(crate) async fn read_exactly(body: &mut Incoming, count: usize) -> Vec<u8> {
 
 /// The lines logged so far that speak of a ray (`…-LOC` as in the header is fine too).
 pub(crate) fn log_lines(ray: &str) -> Vec<String> {
-    let ray = ray.split('-').next().unwrap();
+    noted(ray.split('-').next().unwrap())
+}
+
+/// The lines logged so far that hold a text.
+pub(crate) fn noted(text: &str) -> Vec<String> {
     let log = LOG.get().unwrap().0.lock().unwrap();
-    String::from_utf8_lossy(&log).lines().filter(|line| line.contains(ray)).map(str::to_owned).collect()
+    String::from_utf8_lossy(&log).lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
