@@ -34,6 +34,9 @@ const IDLE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Processes that end while they are being acquired: after so many tries the version counts as unavailable.
 const ACQUIRE_ATTEMPTS_MAX: usize = 5;
 
+/// How long a deploy waits for idle streams of calls to the old version to be cut; it takes microseconds.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
 const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -160,18 +163,9 @@ impl Engine {
         for _ in 0..ACQUIRE_ATTEMPTS_MAX {
             let slot = self.slot(version);
             slot.want(way)?;
-            let lease = match self.acquire(version).await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    if !way.is_default() {
-                        slot.refuse(way, &error);
-                    }
-                    return Err(error);
-                }
-            };
-            match lease.by(way) {
+            match self.acquire(version).await?.by(way) {
                 Ok(lease) => return Ok(lease),
-                Err(_without) => self.drain_in_background(&slot),
+                Err(_without) => drop(self.drain_in_background(&slot)),
             }
         }
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
@@ -242,10 +236,21 @@ impl Engine {
         let loaded =
             loaded.map_err(|error| StartError::Unavailable(format!("read version {version}: {error}")))?;
         let worker = loaded.ok_or(StartError::Missing(version))?;
-        let ways = self.slot(version).ways();
-        let plan = Plan { caller: Arc::new(worker.caller()), config: config::encode(&worker, &ways)?, ways };
-        drop(worker);
-        self.start(plan).await
+        let (slot, caller) = (self.slot(version), Arc::new(worker.caller()));
+        // Ends: each further round has fewer ways left to doubt.
+        loop {
+            let ways = slot.ways();
+            let config = config::encode(&worker, &ways)?;
+            let plan = Plan { caller: Arc::clone(&caller), config, ways: ways.clone() };
+            match self.start(plan).await {
+                Ok(process) => {
+                    slot.prove(&ways);
+                    return Ok(process);
+                }
+                Err(error @ StartError::Rejected(_)) if slot.doubt(&ways, &error) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn start(&self, plan: Plan) -> Result<Arc<Process>, StartError> {
@@ -311,10 +316,13 @@ impl Engine {
         }
     }
 
-    fn drain_in_background(&self, slot: &Arc<Slot>) {
-        let Some(process) = slot.take_running() else { return };
-        let engine = self.clone();
-        self.0.workshop.tasks.spawn_draining("worker-drain", async move { engine.drain(process).await });
+    /// Takes the running process, if there is one, out of use at once and ends it once it has finished.
+    fn drain_in_background(&self, slot: &Arc<Slot>) -> Option<Arc<Process>> {
+        let process = slot.take_running()?;
+        process.rest();
+        let (engine, draining) = (self.clone(), Arc::clone(&process));
+        self.0.workshop.tasks.spawn_draining("worker-drain", async move { engine.drain(draining).await });
+        Some(process)
     }
 
     async fn drain(&self, process: Arc<Process>) {
@@ -402,12 +410,20 @@ impl Runtime for Engine {
         async move { self.try_out(version).await.map_err(TrialError::from) }.boxed()
     }
 
-    fn retire(&self, versions: Vec<VersionId>) {
-        for version in versions {
-            let slot = self.slots().remove(&version);
-            if let Some(slot) = slot {
-                self.drain_in_background(&slot);
+    fn retire(&self, versions: Vec<VersionId>) -> BoxFuture<'_, ()> {
+        let retired: Vec<_> = versions
+            .iter()
+            .filter_map(|version| {
+                let slot = self.slots().remove(version)?;
+                self.drain_in_background(&slot)
+            })
+            .collect();
+        async move {
+            let cuts = join_all(retired.iter().map(|process| process.without_paused()));
+            if tokio::time::timeout(CUT_TIMEOUT, cuts).await.is_err() {
+                tracing::warn!("Idle streams of calls to a replaced version were not cut in time");
             }
         }
+        .boxed()
     }
 }

@@ -122,6 +122,10 @@ pub(crate) struct Process {
     folder: Folder,
     handle: Handle,
     usage: Usage,
+    /// Streams of calls that are open while nothing is asked over them.
+    paused: Usage,
+    /// Cancelled when it is being put to rest: such streams are to be cut.
+    resting: CancellationToken,
     /// The further ways in, besides the default export.
     ways: Vec<Entrypoint>,
     /// One for each way in, the default export's first.
@@ -202,6 +206,8 @@ impl Workshop {
             folder,
             handle: guard.disarm(),
             usage: Usage::default(),
+            paused: Usage::default(),
+            resting: CancellationToken::new(),
             ways,
             pools: sockets.into_iter().map(|name| Arc::new(Pool::new(name, self.tasks.clone()))).collect(),
             clock: self.clock.clone(),
@@ -431,13 +437,33 @@ impl Process {
         Ended { end, is_expected }
     }
 
+    /// Gives no more leases and has the streams cut over which nothing is asked.
+    pub(crate) fn rest(&self) {
+        self.usage.close();
+        self.paused.close();
+        self.resting.cancel();
+    }
+
+    /// Once it rests: waits until no stream is left over which nothing is asked.
+    pub(crate) async fn without_paused(&self) {
+        tokio::select! {
+            () = self.ended.cancelled() => {}
+            () = self.paused.drained() => {}
+        }
+    }
+
     /// Takes no new requests, lets those that run come to their end within `patience.requests`, gives what they left to
     /// `waitUntil` the time `patience.wait_until` counted from the last answer, then ends the process.
     pub(crate) async fn drain(&self, patience: Patience, stopping: &CancellationToken) {
-        self.usage.close();
+        self.rest();
+        let unused = async {
+            // In this order: a pause ends by being cut or by becoming a lease.
+            self.paused.drained().await;
+            self.usage.drained().await;
+        };
         tokio::select! {
             () = self.ended.cancelled() => return,
-            () = self.usage.drained() => {}
+            () = unused => {}
             () = tokio::time::sleep(patience.requests) => {
                 let Caller { script, version, .. } = &*self.caller;
                 tracing::info!(%script, %version, "Requests that still ran at the drain deadline are cut");
@@ -500,6 +526,20 @@ impl Lease {
         self.pool.open_rpc(&self.process.folder).await
     }
 
+    /// Lets the process sleep although a stream of calls to it stays open; gives the lease back if the process is being
+    /// put to rest: then the stream is to be cut.
+    pub fn pause(self) -> Result<Pause, Self> {
+        if !self.process.paused.enter() {
+            return Err(self);
+        }
+        Ok(Pause { process: Arc::clone(&self.process), pool: Arc::clone(&self.pool) })
+    }
+
+    /// Waits until the process is being put to rest.
+    pub fn resting(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.process.resting.clone().cancelled_owned()
+    }
+
     /// The same process by another way in; gives the lease back if it has no such way.
     pub(crate) fn by(mut self, way: &Entrypoint) -> Result<Self, Self> {
         if way.is_default() {
@@ -537,6 +577,30 @@ impl Clone for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.process.usage.leave(self.process.clock.unix_ms());
+    }
+}
+
+/// An open stream of calls over which nothing is asked: the process may be put to rest, but does not end before this is
+/// dropped.
+#[derive(Debug)]
+pub struct Pause {
+    process: Arc<Process>,
+    pool: Arc<Pool>,
+}
+
+impl Pause {
+    /// Something is asked again.
+    #[must_use]
+    pub fn resume(self) -> Lease {
+        // A process that rests still waits for its pauses, so it answers this question too.
+        self.process.usage.enter_again();
+        Lease { process: Arc::clone(&self.process), pool: Arc::clone(&self.pool) }
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.process.paused.leave(self.process.clock.unix_ms());
     }
 }
 

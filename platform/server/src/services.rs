@@ -11,10 +11,12 @@ use engine::{Engine, Lease};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use model::{Caller, ServiceTarget};
+use model::{Caller, ServiceTarget, VersionId};
 use tasks::Tasks;
 use workerd_wire::headers::{BINDING_HEADER, binding_authority};
 use workers::Routes;
+
+use crate::calls;
 
 /// How often a request that did not reach its target is sent again.
 const SEND_ATTEMPTS_MAX: usize = 3;
@@ -49,10 +51,11 @@ impl Services {
         })
     }
 
-    async fn lease(&self, target: &ServiceTarget) -> Result<Lease, String> {
+    async fn lease(&self, target: &ServiceTarget) -> Result<(VersionId, Lease), String> {
         let route = self.routes.find_script(&target.script).ok_or("the Worker does not exist")?;
         let version = route.choose(rand::random()).ok_or("the Worker has no deployment")?;
-        self.engine.acquire_by(version, &target.entrypoint).await.map_err(|error| error.to_string())
+        let lease = self.engine.acquire_by(version, &target.entrypoint).await;
+        Ok((version, lease.map_err(|error| error.to_string())?))
     }
 
     async fn send(
@@ -66,7 +69,7 @@ impl Services {
         *request.extensions_mut() = axum::http::Extensions::new();
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         for _ in 0..SEND_ATTEMPTS_MAX {
-            let lease = self.lease(target).await?;
+            let (_, lease) = self.lease(target).await?;
             let mut response = match lease.send(request).await {
                 Ok(response) => response,
                 Err(error) => match error.request {
@@ -81,7 +84,7 @@ impl Services {
                 && response.status() == StatusCode::SWITCHING_PROTOCOLS
             {
                 let target_side = hyper::upgrade::on(&mut response);
-                self.splice(caller_side, Ok(target_side), lease);
+                self.splice(caller_side, target_side, lease);
             } else {
                 strip_connection(response.headers_mut());
             }
@@ -92,30 +95,33 @@ impl Services {
 
     /// Opens the stream of a CONNECT.
     async fn call(&self, target: &ServiceTarget, request: Request<Body>) -> Result<Response<Body>, String> {
-        let lease = self.lease(target).await?;
-        let target_side = lease.open_rpc().await.map_err(|error| error.to_string())?;
-        self.splice(hyper::upgrade::on(request), Err(target_side), lease);
-        Ok(Response::new(Body::empty()))
+        for _ in 0..SEND_ATTEMPTS_MAX {
+            let (version, lease) = self.lease(target).await?;
+            let Ok(target_side) = lease.open_rpc().await else { continue };
+            // The caller keeps the stream, so it must not begin at a version that was replaced meanwhile. One that is
+            // replaced from now on finds this lease and has the stream cut.
+            let route = self.routes.find_script(&target.script);
+            if !route.is_some_and(|route| route.versions.iter().any(|share| share.version == version)) {
+                continue;
+            }
+            let caller_side = hyper::upgrade::on(request);
+            self.tasks.spawn_draining("service-calls", async move {
+                let Ok(caller_side) = caller_side.await else { return };
+                calls::carry(TokioIo::new(caller_side), TokioIo::new(target_side), lease).await;
+            });
+            return Ok(Response::new(Body::empty()));
+        }
+        Err("the Worker's process ended or was replaced each time".to_owned())
     }
 
-    /// Carries bytes both ways until one side ends; the target stays awake until then.
-    fn splice(&self, caller: OnUpgrade, target: Result<OnUpgrade, hyper::upgrade::Upgraded>, lease: Lease) {
+    /// Carries a WebSocket's bytes both ways until one side ends; the target stays awake until then.
+    fn splice(&self, caller: OnUpgrade, target: OnUpgrade, lease: Lease) {
         self.tasks.spawn_draining("service-splice", async move {
-            let target = match target {
-                Ok(pending) => pending.await,
-                Err(open) => Ok(open),
-            };
-            let (Ok(caller), Ok(target)) = (caller.await, target) else { return };
+            let (Ok(caller), Ok(target)) = (caller.await, target.await) else { return };
             let (mut caller, mut target) = (TokioIo::new(caller), TokioIo::new(target));
+            let size = SPLICE_BUFFER_BYTES;
             // An error is an end: both sides see their stream close.
-            tokio::io::copy_bidirectional_with_sizes(
-                &mut caller,
-                &mut target,
-                SPLICE_BUFFER_BYTES,
-                SPLICE_BUFFER_BYTES,
-            )
-            .await
-            .ok();
+            tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut target, size, size).await.ok();
             drop(lease);
         });
     }
