@@ -6,13 +6,14 @@ use futures_util::future::join_all;
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use testkit::{Process, Server, wait_until};
+use testkit::{Process, Server, wait_until, within};
 
 use crate::support::{SOON, ask, asking, being, entrypoint, service};
 
 const CALLER: &str = r#"
     const { TARGET } = env;
     if (url.pathname === "/slow") return TARGET.slowly(Number(url.searchParams.get("ms")));
+    if (url.pathname === "/nothing") return null;
     if (url.pathname === "/fetch") return (await TARGET.fetch("http://x/")).text();
     return TARGET.who();"#;
 
@@ -34,16 +35,15 @@ async fn an_idle_target_sleeps_although_it_was_called_and_the_next_call_wakes_it
     }
     // The caller stays awake and keeps its stream; the target sleeps all the same.
     let _ = ask(&server, "caller", "/").await.expect(200);
-    let awake = async {
-        let mut seen_alone = false;
-        for _ in 0..60 {
-            let _ = ask(&server, "keeper", "/").await;
+    let target = target_process(&server);
+    let alone = async {
+        while server.children().iter().any(|child| child.pid == target.pid) {
+            let _ = ask(&server, "caller", "/nothing").await.expect(200);
             tokio::time::sleep(Duration::from_millis(50)).await;
-            seen_alone |= server.children().is_empty();
         }
-        seen_alone
     };
-    assert!(awake.await, "a sleeping target was kept awake by a stream without calls");
+    within("the end of a target without calls", SOON, alone).await;
+    assert_eq!(server.children().len(), 1, "the caller is still awake");
     assert_eq!(ask(&server, "caller", "/slow?ms=2500").await.expect(200).json(), "awake");
     server.stop().await;
 }
@@ -100,7 +100,8 @@ async fn calls_during_deploys_fail_rarely_and_never_go_back() {
             let answer = ask(&server, "caller", "/").await;
             calls += 1;
             if answer.status == 200 {
-                let number: u32 = answer.json().as_str().and_then(|text| text.parse().ok()).expect("a number");
+                let number: u32 =
+                    answer.json().as_str().and_then(|text| text.parse().ok()).expect("a number");
                 stale += usize::from(number < floor);
             } else {
                 failed.push(answer.text());
@@ -120,9 +121,8 @@ async fn a_killed_target_is_started_again_by_the_next_call() {
     server.deploy(&being("target", "alive")).await;
     caller_of(&server, "target").await;
     for path in ["/", "/fetch"] {
-        let before: Vec<_> = server.children();
         let _ = ask(&server, "caller", path).await.expect(200);
-        let target = target_process(&server, &before).await;
+        let target = target_process(&server);
         kill(&target);
         wait_until("the killed process is gone", SOON, || {
             server.children().iter().all(|child| child.pid != target.pid)
@@ -130,12 +130,17 @@ async fn a_killed_target_is_started_again_by_the_next_call() {
         .await;
         assert_eq!(ask(&server, "caller", path).await.expect(200).json(), "alive");
     }
+    server.log().expect("ended unasked");
     server.stop().await;
 }
 
-/// The target's process: it was deployed first, so it is the oldest one.
-async fn target_process(server: &Server, _before: &[Process]) -> Process {
-    server.children().into_iter().min_by_key(|child| child.pid).expect("two processes run")
+/// The newest process of the Worker `target`, as the log names it.
+fn target_process(server: &Server) -> Process {
+    let lines = server.log().lines();
+    let started = lines.iter().rev().find(|line| line.contains("Worker started script=target "));
+    let (_, pid) = started.and_then(|line| line.split_once(" pid=")).expect("a start is logged with its pid");
+    let pid = pid.split(' ').next().and_then(|pid| pid.parse().ok());
+    server.children().into_iter().find(|child| Some(child.pid) == pid).expect("the target runs")
 }
 
 fn kill(process: &Process) {

@@ -1,7 +1,7 @@
 //! What a Worker must not reach: bindings it was not given, and the inside of those it was.
 
-use serde_json::{Value, json};
-use testkit::{Script, Server};
+use serde_json::json;
+use testkit::Server;
 
 use crate::support::{ask, asking, being, service};
 
@@ -16,7 +16,8 @@ async fn a_forged_header_reaches_no_other_binding() {
             await (await env.FIRST.fetch("http://x/", { headers })).text(),
             await (await env.FIRST.fetch(new Request("http://x/", { headers }))).text(),
         ];"#;
-    let caller = asking("caller", body).binding(service("FIRST", "first")).binding(service("SECOND", "second"));
+    let caller =
+        asking("caller", body).binding(service("FIRST", "first")).binding(service("SECOND", "second"));
     server.deploy(&caller).await;
     assert_eq!(ask(&server, "caller", "/").await.expect(200).json(), json!(["first", "first"]));
     server.stop().await;
@@ -55,6 +56,5 @@ async fn a_socket_cannot_name_a_binding() {
     for (name, outcome) in outcomes.as_object().expect("an object") {
         assert!(outcome.as_str().is_some_and(|text| text.starts_with("refused")), "{name}: {outcome}");
     }
-    let _: Option<(Value, Script)> = None;
     server.stop().await;
 }

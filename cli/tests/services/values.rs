@@ -1,6 +1,5 @@
 //! What passes between two Workers: requests, WebSockets, and everything that calls (JS RPC) can carry.
 
-use bytes::Bytes;
 use http::{Method, Request, header::HOST};
 use serde_json::json;
 use testkit::{Message, Script, Server};
@@ -69,8 +68,11 @@ async fn a_request_arrives_with_its_body_and_cf_and_nothing_of_ours() {
         });"#;
     server.deploy(&asking("caller", body).binding(service("TARGET", "target"))).await;
     let text = "x".repeat(300_000);
-    let request =
-        Request::builder().method(Method::POST).uri("/").header(HOST, "caller.localhost").body(text.clone().into());
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/")
+        .header(HOST, "caller.localhost")
+        .body(text.clone().into());
     let answer = server.send(request.expect("a valid request")).await.expect(207);
     assert_eq!(answer.header("x-answer"), "kept");
     let wanted = json!({
@@ -88,7 +90,9 @@ async fn a_request_arrives_with_its_body_and_cf_and_nothing_of_ours() {
 async fn a_websocket_passes_through_the_caller_to_the_target() {
     let server = Server::start().await;
     server.deploy(&Script::module("target", TARGET)).await;
-    server.deploy(&asking("caller", "return env.TARGET.fetch(request);").binding(service("TARGET", "target"))).await;
+    server
+        .deploy(&asking("caller", "return env.TARGET.fetch(request);").binding(service("TARGET", "target")))
+        .await;
     let mut socket = server.websocket("caller.localhost", "/").await;
     for text in ["one", "two"] {
         socket.send(text).await;
@@ -187,6 +191,5 @@ async fn a_worker_can_call_itself_and_be_called_back_by_the_one_it_calls() {
     server.deploy(&b.binding(service("A", "a"))).await;
     assert_eq!(ask(&server, "a", "/self?left=3").await.expect(200).json(), json!(["a", "a", "a"]));
     assert_eq!(ask(&server, "a", "/?left=2").await.expect(200).json(), json!(["a", "b", "a", "b"]));
-    let _ = Bytes::new();
     server.stop().await;
 }

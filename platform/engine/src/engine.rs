@@ -34,8 +34,8 @@ const IDLE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Processes that end while they are being acquired: after so many tries the version counts as unavailable.
 const ACQUIRE_ATTEMPTS_MAX: usize = 5;
 
-/// How long a deploy waits for idle streams of calls to the old version to be cut; it takes microseconds.
-const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a deploy waits until the streams of calls to the old version are cut. Without a call it takes microseconds.
+const CUT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
 const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
@@ -240,7 +240,7 @@ impl Engine {
         // Ends: each further round has fewer ways left to doubt.
         loop {
             let ways = slot.ways();
-            let config = config::encode(&worker, &ways)?;
+            let config = config::encode(&worker, &caller.calls_key, &ways)?;
             let plan = Plan { caller: Arc::clone(&caller), config, ways: ways.clone() };
             match self.start(plan).await {
                 Ok(process) => {
@@ -338,7 +338,8 @@ impl Engine {
     async fn try_out(&self, worker: &WorkerVersion) -> Result<Trial, StartError> {
         self.refuse_experimental_flags(worker).await?;
         let caller = Arc::new(worker.caller());
-        let plan = Plan { caller, config: config::encode(worker, &[])?, ways: Vec::new() };
+        let config = config::encode(worker, &caller.calls_key, &[])?;
+        let plan = Plan { caller, config, ways: Vec::new() };
         let engine = self.clone();
         let slot = self.slot(worker.id);
         let start = slot.with_state(|state| {
@@ -361,8 +362,7 @@ impl Engine {
         let answer = match self.0.flag_answers.get(compatibility) {
             Some(answer) => answer,
             None => {
-                let caller =
-                    Caller { script: worker.script.clone(), version: worker.id, bindings: HashMap::new() };
+                let caller = Caller { bindings: HashMap::new(), ..worker.caller() };
                 let config = config::encode_probe(compatibility, worker.script.as_str());
                 let plan = Plan { caller: Arc::new(caller), config, ways: Vec::new() };
                 let outcome = self.0.workshop.start(plan, Purpose::FlagProbe).await;
@@ -419,10 +419,9 @@ impl Runtime for Engine {
             })
             .collect();
         async move {
-            let cuts = join_all(retired.iter().map(|process| process.without_paused()));
-            if tokio::time::timeout(CUT_TIMEOUT, cuts).await.is_err() {
-                tracing::warn!("Idle streams of calls to a replaced version were not cut in time");
-            }
+            let cuts = join_all(retired.iter().map(|process| process.without_streams()));
+            // Whoever is in the middle of a call is cut when it is finished.
+            tokio::time::timeout(CUT_TIMEOUT, cuts).await.ok();
         }
         .boxed()
     }

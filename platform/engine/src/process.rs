@@ -122,9 +122,9 @@ pub(crate) struct Process {
     folder: Folder,
     handle: Handle,
     usage: Usage,
-    /// Streams of calls that are open while nothing is asked over them.
-    paused: Usage,
-    /// Cancelled when it is being put to rest: such streams are to be cut.
+    /// The streams of calls that are open, those included over which nothing is asked.
+    streams: Usage,
+    /// Cancelled when it is being put to rest: the streams are to be cut as soon as nothing is asked over them.
     resting: CancellationToken,
     /// The further ways in, besides the default export.
     ways: Vec<Entrypoint>,
@@ -206,7 +206,7 @@ impl Workshop {
             folder,
             handle: guard.disarm(),
             usage: Usage::default(),
-            paused: Usage::default(),
+            streams: Usage::default(),
             resting: CancellationToken::new(),
             ways,
             pools: sockets.into_iter().map(|name| Arc::new(Pool::new(name, self.tasks.clone()))).collect(),
@@ -437,18 +437,18 @@ impl Process {
         Ended { end, is_expected }
     }
 
-    /// Gives no more leases and has the streams cut over which nothing is asked.
+    /// Gives no more leases and has the streams cut once nothing is asked over them.
     pub(crate) fn rest(&self) {
         self.usage.close();
-        self.paused.close();
+        self.streams.close();
         self.resting.cancel();
     }
 
-    /// Once it rests: waits until no stream is left over which nothing is asked.
-    pub(crate) async fn without_paused(&self) {
+    /// Once it rests: waits until all streams are cut.
+    pub(crate) async fn without_streams(&self) {
         tokio::select! {
             () = self.ended.cancelled() => {}
-            () = self.paused.drained() => {}
+            () = self.streams.drained() => {}
         }
     }
 
@@ -457,8 +457,8 @@ impl Process {
     pub(crate) async fn drain(&self, patience: Patience, stopping: &CancellationToken) {
         self.rest();
         let unused = async {
-            // In this order: a pause ends by being cut or by becoming a lease.
-            self.paused.drained().await;
+            // In this order: a stream without a lease may take one until it is cut.
+            self.streams.drained().await;
             self.usage.drained().await;
         };
         tokio::select! {
@@ -521,23 +521,20 @@ impl Lease {
         }
     }
 
-    /// Opens a stream for calls from another Worker (JS RPC). Keep the lease as long as the stream.
-    pub async fn open_rpc(&self) -> io::Result<Upgraded> {
-        self.pool.open_rpc(&self.process.folder).await
-    }
-
-    /// Lets the process sleep although a stream of calls to it stays open; gives the lease back if the process is being
-    /// put to rest: then the stream is to be cut.
-    pub fn pause(self) -> Result<Pause, Self> {
-        if !self.process.paused.enter() {
-            return Err(self);
+    /// Opens a stream for calls from another Worker (JS RPC).
+    pub async fn open_rpc(self) -> io::Result<(Upgraded, CallsLease)> {
+        let stream = self.pool.open_rpc(&self.process.folder).await?;
+        if !self.process.streams.enter() {
+            return Err(io::Error::other("the process is being put to rest"));
         }
-        Ok(Pause { process: Arc::clone(&self.process), pool: Arc::clone(&self.pool) })
-    }
-
-    /// Waits until the process is being put to rest.
-    pub fn resting(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.process.resting.clone().cancelled_owned()
+        Ok((
+            stream,
+            CallsLease {
+                process: Arc::clone(&self.process),
+                pool: Arc::clone(&self.pool),
+                lease: Some(self),
+            },
+        ))
     }
 
     /// The same process by another way in; gives the lease back if it has no such way.
@@ -580,27 +577,40 @@ impl Drop for Lease {
     }
 }
 
-/// An open stream of calls over which nothing is asked: the process may be put to rest, but does not end before this is
-/// dropped.
+/// The right to a stream of calls. The process is kept awake only while something is asked over it, but does not end
+/// before this is dropped, unless its time is up.
 #[derive(Debug)]
-pub struct Pause {
+pub struct CallsLease {
     process: Arc<Process>,
     pool: Arc<Pool>,
+    /// Held while something is asked.
+    lease: Option<Lease>,
 }
 
-impl Pause {
-    /// Something is asked again.
-    #[must_use]
-    pub fn resume(self) -> Lease {
-        // A process that rests still waits for its pauses, so it answers this question too.
-        self.process.usage.enter_again();
-        Lease { process: Arc::clone(&self.process), pool: Arc::clone(&self.pool) }
+impl CallsLease {
+    /// Says whether something is asked.
+    pub fn set_asked(&mut self, is_asked: bool) {
+        match (is_asked, &self.lease) {
+            (true, None) => {
+                // A process that rests still waits for its streams, so it answers this question too.
+                self.process.usage.enter_again();
+                let (process, pool) = (Arc::clone(&self.process), Arc::clone(&self.pool));
+                self.lease = Some(Lease { process, pool });
+            }
+            (false, Some(_)) => self.lease = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Waits until the process is being put to rest: the stream is to be cut as soon as nothing is asked over it.
+    pub fn resting(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.process.resting.clone().cancelled_owned()
     }
 }
 
-impl Drop for Pause {
+impl Drop for CallsLease {
     fn drop(&mut self) {
-        self.process.paused.leave(self.process.clock.unix_ms());
+        self.process.streams.leave(self.process.clock.unix_ms());
     }
 }
 

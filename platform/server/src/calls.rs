@@ -1,11 +1,19 @@
 //! One stream of calls from a Worker to another: carried both ways, and cut once the target is to rest and has answered.
 //! workerd keeps such a stream for as long as it lives and puts the next call into it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use engine::{Lease, Pause};
+use engine::CallsLease;
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use rustix::io::ioctl_fionread;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::UnixStream,
     sync::Notify,
 };
 
@@ -14,19 +22,23 @@ use crate::rpc_stream::Questions;
 /// Bytes on their way, each direction.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// What has arrived is read after about so long.
+const READ_DELAY: Duration = Duration::from_millis(1);
+
 /// Carries bytes until one side ends or the stream is to be cut. The target is kept awake while a question waits.
-pub(crate) async fn carry(
-    caller: impl AsyncRead + AsyncWrite,
-    target: impl AsyncRead + AsyncWrite,
-    lease: Lease,
-) {
+pub(crate) async fn carry(caller: OnUpgrade, target: Upgraded, lease: CallsLease) {
+    let Ok(caller) = caller.await else { return };
+    let Ok(Parts { io, read_buf, .. }) = caller.downcast::<TokioIo<UnixStream>>() else { return };
+    let (mut caller, target) = (io.into_inner(), TokioIo::new(target));
     let resting = lease.resting();
     let call_stream = CallStream::new(lease);
-    let (caller_read, caller_write) = tokio::io::split(caller);
+    let Ok(descriptor) = caller.as_fd().try_clone_to_owned() else { return };
+    let (caller_read, caller_write) = caller.split();
     let (target_read, target_write) = tokio::io::split(target);
+    let caller_read = read_buf.as_ref().chain(caller_read);
     let cut = async {
         resting.await;
-        call_stream.until_idle().await;
+        call_stream.until_idle(descriptor.as_fd()).await;
     };
     // In this order: a call that has arrived already is still passed on.
     tokio::select! {
@@ -47,10 +59,7 @@ struct State {
     questions: Questions,
     /// Directions that have bytes in hand.
     delivering: usize,
-    /// Held while a question waits: the target is in use.
-    lease: Option<Lease>,
-    /// Held while none does: the target may rest, and waits for the cut then.
-    pause: Option<Pause>,
+    lease: CallsLease,
 }
 
 impl State {
@@ -60,9 +69,8 @@ impl State {
 }
 
 impl CallStream {
-    fn new(lease: Lease) -> Self {
-        let questions = Questions::default();
-        let state = State { questions, delivering: 0, lease: Some(lease), pause: None };
+    fn new(lease: CallsLease) -> Self {
+        let state = State { questions: Questions::default(), delivering: 0, lease };
         Self { state: Mutex::new(state), became_idle: Notify::new() }
     }
 
@@ -71,10 +79,8 @@ impl CallStream {
         let mut state = self.lock();
         state.delivering += 1;
         note(&mut state.questions);
-        if !state.questions.is_idle()
-            && let Some(pause) = state.pause.take()
-        {
-            state.lease = Some(pause.resume());
+        if !state.questions.is_idle() {
+            state.lease.set_asked(true);
         }
     }
 
@@ -82,24 +88,23 @@ impl CallStream {
     fn delivered(&self) {
         let mut state = self.lock();
         state.delivering -= 1;
-        if !state.is_idle() {
-            return;
+        if state.is_idle() {
+            state.lease.set_asked(false);
+            self.became_idle.notify_one();
         }
-        match state.lease.take().map(Lease::pause) {
-            Some(Ok(pause)) => state.pause = Some(pause),
-            // It rests already; until the cut, a call that comes still finds it.
-            Some(Err(lease)) => state.lease = Some(lease),
-            None => {}
-        }
-        self.became_idle.notify_one();
     }
 
-    async fn until_idle(&self) {
+    /// Waits until no question waits, one included that has arrived but was not read yet.
+    async fn until_idle(&self, caller: BorrowedFd<'_>) {
         loop {
-            if self.lock().is_idle() {
+            while !self.lock().is_idle() {
+                self.became_idle.notified().await;
+            }
+            // A stream that cannot be asked has ended.
+            if ioctl_fionread(caller).unwrap_or(0) == 0 {
                 return;
             }
-            self.became_idle.notified().await;
+            tokio::time::sleep(READ_DELAY).await;
         }
     }
 

@@ -97,7 +97,7 @@ impl Services {
     async fn call(&self, target: &ServiceTarget, request: Request<Body>) -> Result<Response<Body>, String> {
         for _ in 0..SEND_ATTEMPTS_MAX {
             let (version, lease) = self.lease(target).await?;
-            let Ok(target_side) = lease.open_rpc().await else { continue };
+            let Ok((target_side, lease)) = lease.open_rpc().await else { continue };
             // The caller keeps the stream, so it must not begin at a version that was replaced meanwhile. One that is
             // replaced from now on finds this lease and has the stream cut.
             let route = self.routes.find_script(&target.script);
@@ -105,10 +105,7 @@ impl Services {
                 continue;
             }
             let caller_side = hyper::upgrade::on(request);
-            self.tasks.spawn_draining("service-calls", async move {
-                let Ok(caller_side) = caller_side.await else { return };
-                calls::carry(TokioIo::new(caller_side), TokioIo::new(target_side), lease).await;
-            });
+            self.tasks.spawn_draining("service-calls", calls::carry(caller_side, target_side, lease));
             return Ok(Response::new(Body::empty()));
         }
         Err("the Worker's process ended or was replaced each time".to_owned())
@@ -134,7 +131,11 @@ pub(crate) fn binding_of_connect<'a>(
 ) -> Option<&'a str> {
     let authority = request.uri().authority()?.as_str();
     let host = authority.split(':').next().unwrap_or(authority);
-    caller.bindings.keys().map(String::as_str).find(|name| binding_authority(name) == host)
+    caller
+        .bindings
+        .keys()
+        .map(String::as_str)
+        .find(|name| binding_authority(name, caller.calls_key.reveal()) == host)
 }
 
 /// What concerned the connection to the target's process is no business of the caller's.
