@@ -10,6 +10,8 @@ use testkit::{Process, Server, wait_until, within};
 
 use crate::support::{SOON, ask, asking, being, entrypoint, service};
 
+const DEPLOYS: u32 = 20;
+
 const CALLER: &str = r#"
     const { TARGET } = env;
     if (url.pathname === "/slow") return TARGET.slowly(Number(url.searchParams.get("ms")));
@@ -86,7 +88,7 @@ async fn calls_during_deploys_fail_rarely_and_never_go_back() {
     caller_of(&server, "target").await;
     let (acknowledged, is_over) = (Cell::new(0_u32), Cell::new(false));
     let deploys = async {
-        for number in 1..=20 {
+        for number in 1..=DEPLOYS {
             server.deploy(&being("target", &number.to_string())).await;
             acknowledged.set(number);
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -110,7 +112,13 @@ async fn calls_during_deploys_fail_rarely_and_never_go_back() {
         (calls, failed, stale)
     };
     let ((), (calls, failed, stale)) = tokio::join!(deploys, load);
-    println!("MEASURED calls={calls} failed={} stale={stale} {failed:?}", failed.len());
+    // One client: each deploy can cost it the one call that is on its way while the stream is cut.
+    assert!(
+        failed.len() <= usize::try_from(DEPLOYS).expect("few"),
+        "{} of {calls} calls failed: {failed:?}",
+        failed.len()
+    );
+    assert!(failed.iter().all(|text| text.contains("Network connection lost")), "{failed:?}");
     assert_eq!(stale, 0);
     server.stop().await;
 }
@@ -120,12 +128,12 @@ async fn a_killed_target_is_started_again_by_the_next_call() {
     let server = Server::start().await;
     server.deploy(&being("target", "alive")).await;
     caller_of(&server, "target").await;
-    for path in ["/", "/fetch"] {
+    for (round, path) in [(1, "/"), (2, "/fetch")] {
         let _ = ask(&server, "caller", path).await.expect(200);
-        let target = target_process(&server);
-        kill(&target);
-        wait_until("the killed process is gone", SOON, || {
-            server.children().iter().all(|child| child.pid != target.pid)
+        kill(&target_process(&server));
+        wait_until("the end is noticed", SOON, || {
+            let lines = server.log().lines();
+            lines.iter().filter(|line| line.contains("ended unasked script=target")).count() == round
         })
         .await;
         assert_eq!(ask(&server, "caller", path).await.expect(200).json(), "alive");
@@ -162,7 +170,7 @@ async fn a_missing_target_is_named_at_deploy_and_a_deleted_one_at_the_call() {
     let by_fetch = ask(&server, "caller", "/fetch").await.text();
     assert!(by_fetch.contains("gone") && by_fetch.contains("does not exist"), "{by_fetch}");
     let by_call = ask(&server, "caller", "/").await.expect(500).text();
-    println!("BY CALL {by_call}");
+    assert!(by_call.contains("gone") && by_call.contains("does not exist"), "{by_call}");
     server.log().expect("A service binding failed");
     server.stop().await;
 }
@@ -188,7 +196,7 @@ async fn an_entrypoint_that_is_missing_is_named_and_costs_others_nothing() {
     for _ in 0..5 {
         let by_call = ask(&server, "caller", "/bad").await.expect(500).text();
         let by_fetch = ask(&server, "caller", "/bad-fetch").await.expect(503).text();
-        println!("BAD {by_call} / {by_fetch}");
+        assert!(by_call.contains("Nowhere"), "{by_call}");
         assert!(by_fetch.contains("Nowhere"), "{by_fetch}");
         assert_eq!(ask(&server, "caller", "/").await.expect(200).json(), wanted);
         assert_eq!(ask(&server, "target", "/").await.expect(200).text(), "fine");

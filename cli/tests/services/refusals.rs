@@ -52,7 +52,6 @@ async fn a_socket_cannot_name_a_binding() {
     );
     server.deploy(&asking("caller", &body).binding(service("TARGET", "target"))).await;
     let outcomes = ask(&server, "caller", "/").await.expect(200).json();
-    println!("OUTCOMES {outcomes}");
     for (name, outcome) in outcomes.as_object().expect("an object") {
         assert!(outcome.as_str().is_some_and(|text| text.starts_with("refused")), "{name}: {outcome}");
     }

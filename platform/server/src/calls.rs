@@ -17,11 +17,13 @@ use tokio::{
     sync::Notify,
 };
 
-use crate::rpc_stream::Questions;
+use crate::rpc_stream::{self, Questions};
 
 /// Bytes on their way, each direction.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// How long a caller whose stream is refused may take to hang up.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What has arrived is read after about so long.
 const READ_DELAY: Duration = Duration::from_millis(1);
 
@@ -47,6 +49,18 @@ pub(crate) async fn carry(caller: OnUpgrade, target: Upgraded, lease: CallsLease
         () = copy(target_read, caller_write, Questions::target_says, &call_stream) => {}
         () = cut => {}
     }
+}
+
+/// Tells the caller why its calls cannot be made, and waits until it hangs up.
+pub(crate) async fn refuse(caller: OnUpgrade, reason: String) {
+    let Ok(caller) = caller.await else { return };
+    let mut caller = TokioIo::new(caller);
+    let hang_up = async {
+        caller.write_all(&rpc_stream::abort(&reason)).await?;
+        caller.shutdown().await?;
+        tokio::io::copy(&mut caller, &mut tokio::io::sink()).await
+    };
+    tokio::time::timeout(REFUSAL_TIMEOUT, hang_up).await.ok();
 }
 
 /// Both directions of one stream.

@@ -1,5 +1,5 @@
-//! Whether a stream of calls between two Workers still waits for an answer: reads just the heads of its Cap'n Proto
-//! messages. What the calls say is workerd's own affair, and nothing is changed or held back here.
+//! The little that we know of the stream of calls between two Workers: from the heads of its Cap'n Proto messages, whether
+//! a question still waits; and the one message by which a stream is refused. What the calls say is workerd's own affair.
 //!
 //! Layout: the stream framing and pointers of <https://capnproto.org/encoding.html>, the messages of `rpc.capnp`.
 
@@ -11,6 +11,9 @@ const SEGMENTS_MAX: u32 = 512;
 const HEAD_BYTES_MAX: usize = 256;
 /// Questions that wait at once; more and the stream counts as busy for ever.
 const QUESTIONS_MAX: usize = 64 * 1024;
+
+/// The longest reason of a refusal.
+const REASON_BYTES_MAX: usize = 4096;
 
 const WORD_BYTES: usize = 8;
 
@@ -63,6 +66,28 @@ impl Questions {
             && self.from_caller.is_between()
             && self.from_target.is_between()
     }
+}
+
+/// The message that ends a stream; the caller's calls fail with an `Error` that says `reason`.
+pub(crate) fn abort(reason: &str) -> Vec<u8> {
+    const ABORT: u64 = 1;
+    const DISCONNECTED: u64 = 2;
+    const BYTE_LIST: u64 = 1 | 2 << 32;
+    let struct_pointer = |data_words: u64, pointers: u64| data_words << 32 | pointers << 48;
+
+    // By this prefix workerd knows text that user code may see.
+    let mut text = format!("jsg.Error: {reason}").into_bytes();
+    text.truncate(REASON_BYTES_MAX);
+    text.push(0);
+    let text_pointer = BYTE_LIST | (text.len() as u64) << 35;
+    text.resize(text.len().next_multiple_of(WORD_BYTES), 0);
+    let head = [struct_pointer(1, 1), ABORT, struct_pointer(1, 1), DISCONNECTED << 32, text_pointer];
+    let words = (head.len() + text.len() / WORD_BYTES) as u64;
+    // One segment, and its size.
+    let table = words << 32;
+    let mut message: Vec<u8> = [table].iter().chain(&head).flat_map(|word| word.to_le_bytes()).collect();
+    message.extend(text);
+    message
 }
 
 /// What matters of one message.

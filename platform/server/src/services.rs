@@ -7,9 +7,9 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, Response, StatusCode, header},
 };
-use engine::{Engine, Lease};
+use engine::{CallsLease, Engine, Lease};
 use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use model::{Caller, ServiceTarget, VersionId};
 use tasks::Tasks;
@@ -40,15 +40,25 @@ impl Services {
         target: &ServiceTarget,
         request: Request<Body>,
     ) -> Response<Body> {
-        let outcome = if request.method() == axum::http::Method::CONNECT {
-            self.call(target, request).await
-        } else {
-            self.send(target, request).await
-        };
-        outcome.unwrap_or_else(|cause| {
+        let said = |cause: &str| {
             tracing::warn!(script = %caller.script, binding = name, target = %target.script, cause, "A service binding failed");
-            refusal(name, target, &cause)
-        })
+            format!("service binding \"{name}\" to Worker \"{}\": {cause}", target.script)
+        };
+        if request.method() == axum::http::Method::CONNECT {
+            let caller_side = hyper::upgrade::on(request);
+            match self.call(target).await {
+                Ok((target_side, lease)) => {
+                    let carry = calls::carry(caller_side, target_side, lease);
+                    self.tasks.spawn_draining("service-calls", carry);
+                }
+                Err(cause) => {
+                    let refuse = calls::refuse(caller_side, said(&cause));
+                    self.tasks.spawn("service-refusal", refuse);
+                }
+            }
+            return Response::new(Body::empty());
+        }
+        self.send(target, request).await.unwrap_or_else(|cause| refusal(said(&cause)))
     }
 
     async fn lease(&self, target: &ServiceTarget) -> Result<(VersionId, Lease), String> {
@@ -93,8 +103,8 @@ impl Services {
         Err("the Worker's process ended each time".to_owned())
     }
 
-    /// Opens the stream of a CONNECT.
-    async fn call(&self, target: &ServiceTarget, request: Request<Body>) -> Result<Response<Body>, String> {
+    /// Opens a stream of calls to the target.
+    async fn call(&self, target: &ServiceTarget) -> Result<(Upgraded, CallsLease), String> {
         for _ in 0..SEND_ATTEMPTS_MAX {
             let (version, lease) = self.lease(target).await?;
             let Ok((target_side, lease)) = lease.open_rpc().await else { continue };
@@ -104,9 +114,7 @@ impl Services {
             if !route.is_some_and(|route| route.versions.iter().any(|share| share.version == version)) {
                 continue;
             }
-            let caller_side = hyper::upgrade::on(request);
-            self.tasks.spawn_draining("service-calls", calls::carry(caller_side, target_side, lease));
-            return Ok(Response::new(Body::empty()));
+            return Ok((target_side, lease));
         }
         Err("the Worker's process ended or was replaced each time".to_owned())
     }
@@ -145,8 +153,7 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
-fn refusal(binding: &str, target: &ServiceTarget, cause: &str) -> Response<Body> {
-    let text = format!("service binding \"{binding}\" to Worker \"{}\": {cause}", target.script);
+fn refusal(text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response

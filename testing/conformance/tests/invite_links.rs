@@ -14,9 +14,9 @@ const TARGET: &str = "https://chat.example.com/rooms/7";
 async fn invite_links_redirect_until_they_are_used_up() {
     let server = Server::start().await;
     let project = Project::example("invite-links");
-    server.wrangler(Wrangler::New, project.path()).args(["deploy"]).succeed().await;
-    let put = server.wrangler(Wrangler::New, project.path()).args(["secret", "put", "ADMIN_TOKEN"]);
-    put.input(ADMIN).succeed().await;
+    project.write("secrets.json", json!({ "ADMIN_TOKEN": ADMIN }).to_string());
+    let deploy = server.wrangler(Wrangler::New, project.path());
+    deploy.args(["deploy", "--secrets-file", "secrets.json"]).succeed().await;
 
     let _ =
         ask(&server, Method::POST, "/invites", "wrong", Some(json!({ "target": TARGET }))).await.expect(401);

@@ -34,11 +34,12 @@ async fn jwt_gateway_answers_after_a_deployment_with_either_wrangler() {
     for wrangler in Wrangler::ALL {
         let server = Server::start().await;
         let project = Project::example("jwt-gateway");
-        for worker in ["users", "orders", "gateway"] {
+        for worker in ["users", "orders"] {
             server.wrangler(wrangler, &project.path().join(worker)).args(["deploy"]).succeed().await;
         }
-        let put = server.wrangler(wrangler, &project.path().join("gateway"));
-        put.args(["secret", "put", "JWT_SECRET"]).input(SECRET).succeed().await;
+        project.write("gateway/secrets.json", json!({ "JWT_SECRET": SECRET }).to_string());
+        let deploy = server.wrangler(wrangler, &project.path().join("gateway"));
+        deploy.args(["deploy", "--secrets-file", "secrets.json"]).succeed().await;
         let gateway = Gateway { server: &server };
         assert_eq!(
             gateway.ask(Method::GET, "/health", None, None).await.expect(200).json(),
@@ -50,7 +51,8 @@ async fn jwt_gateway_answers_after_a_deployment_with_either_wrangler() {
         for hidden in ["users.localhost", "orders.localhost"] {
             let _ = server.get(hidden, "/").await.expect(404);
         }
-        let line = server.log().wait_for("\"path\":\"/api/orders\"", Duration::from_secs(10)).await;
+        let line =
+            server.log().wait_for("\"path\":\"/api/orders\",\"status\":201", Duration::from_secs(10)).await;
         assert!(line.contains("\"userId\":\"ada\""), "{line}");
         server.stop().await;
     }
