@@ -6,6 +6,6 @@ mod worker;
 
 pub use ids::{AccountId, DeploymentId, IdError, NamespaceId, TokenId, VersionId};
 pub use worker::{
-    Binding, BindingKind, Caller, Compatibility, Entry, Entrypoint, Module, ModuleKind, NameError,
+    Binding, BindingKind, Caller, CallsKey, Compatibility, Entry, Entrypoint, Module, ModuleKind, NameError,
     SCRIPT_NAME_BYTES_MAX, ScriptName, Secret, ServiceTarget, VersionMetadata, WorkerVersion,
 };

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{NamespaceId, VersionId};
 
@@ -120,7 +121,7 @@ impl WorkerVersion {
     pub fn caller(&self) -> Caller {
         let bindings =
             self.bindings.iter().map(|binding| (binding.name.clone(), binding.kind.clone())).collect();
-        Caller { script: self.script.clone(), version: self.id, bindings }
+        Caller { script: self.script.clone(), version: self.id, bindings, calls_key: CallsKey::random() }
     }
 }
 
@@ -133,6 +134,32 @@ pub struct Caller {
     pub version: VersionId,
     /// Its bindings by name.
     pub bindings: HashMap<String, BindingKind>,
+    /// By which its runtime's own calls on a binding are told from what its code sends there.
+    pub calls_key: CallsKey,
+}
+
+/// A random text that one process's runtime knows and its user code does not.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallsKey(Secret);
+
+impl CallsKey {
+    /// Draws a new key.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Secret::new(Uuid::new_v4().simple().to_string()))
+    }
+
+    /// The key as text that an authority may hold.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.reveal()
+    }
+}
+
+impl fmt::Debug for CallsKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CallsKey(…)")
+    }
 }
 
 /// The `version_metadata` binding's value, apart from the id.

@@ -15,12 +15,13 @@ pub const FORWARDED_PROTO_HEADER: &str = "x-skerry-proto";
 /// overwrites what user code may have set; CONNECT requests do not carry it.
 pub const BINDING_HEADER: &str = "x-skerry-binding";
 
-/// The authority under which calls on a binding are made. A binding's name may hold what an authority may not, so it is
-/// written in hexadecimal.
+/// The authority under which workerd makes calls on a binding. User code can open a socket to any authority through a
+/// service binding (`env.NAME.connect()`), so `key` is known to workerd only. A binding's name may hold what an authority
+/// may not, so it is written in hexadecimal.
 #[must_use]
-pub fn binding_authority(binding: &str) -> String {
+pub fn binding_authority(binding: &str, key: &str) -> String {
     let name: String = binding.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{name}.binding")
+    format!("{name}.{key}.binding")
 }
 
 #[cfg(test)]

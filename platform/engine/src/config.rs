@@ -1,7 +1,7 @@
 //! Turns a version of a Worker into the configuration of the process that runs it. What a binding looks like to workerd
 //! is decided here and nowhere else.
 
-use model::{Binding, BindingKind, Entry, Entrypoint, Module, ModuleKind, WorkerVersion};
+use model::{Binding, BindingKind, CallsKey, Entry, Entrypoint, Module, ModuleKind, WorkerVersion};
 use workerd_wire::{
     BindingValue, Config, Designator, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind,
     Socket, Worker, WorkerCode, headers,
@@ -36,9 +36,14 @@ pub(crate) enum ConfigError {
 /// The whole configuration, encoded for workerd's standard input.
 ///
 /// `ways` are the further ways in that other Workers want, besides the default export.
-pub(crate) fn encode(version: &WorkerVersion, ways: &[Entrypoint]) -> Result<Vec<u8>, ConfigError> {
+/// `key` is that of the process's calls.
+pub(crate) fn encode(
+    version: &WorkerVersion,
+    key: &CallsKey,
+    ways: &[Entrypoint],
+) -> Result<Vec<u8>, ConfigError> {
     let script = version.script.as_str();
-    let texts = BindingTexts::new(version);
+    let texts = BindingTexts::new(version, key);
     let worker = Worker {
         code: code(version)?,
         compatibility_date: &version.compatibility.date,
@@ -196,7 +201,7 @@ struct BindingText {
 }
 
 impl BindingTexts {
-    fn new(version: &WorkerVersion) -> Self {
+    fn new(version: &WorkerVersion, key: &CallsKey) -> Self {
         let texts = version.bindings.iter().map(|binding| match &binding.kind {
             BindingKind::Json(value) => BindingText { json: value.to_string(), ..BindingText::default() },
             BindingKind::VersionMetadata => {
@@ -212,7 +217,7 @@ impl BindingTexts {
             }
             BindingKind::Service(_) => BindingText {
                 service: Some(service_name(&binding.name)),
-                connect_host: Some(headers::binding_authority(&binding.name)),
+                connect_host: Some(headers::binding_authority(&binding.name, key.reveal())),
                 ..BindingText::default()
             },
             BindingKind::PlainText(_)

@@ -34,6 +34,9 @@ const IDLE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Processes that end while they are being acquired: after so many tries the version counts as unavailable.
 const ACQUIRE_ATTEMPTS_MAX: usize = 5;
 
+/// How long a deploy waits until the streams of calls to the old version are cut. Without a call it takes microseconds.
+const CUT_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
 const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -163,22 +166,9 @@ impl Engine {
         for _ in 0..ACQUIRE_ATTEMPTS_MAX {
             let slot = self.slot(version);
             slot.want(way)?;
-            let lease = match self.acquire(version).await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    if !way.is_default() {
-                        slot.refuse(way, &error);
-                    }
-                    return Err(error);
-                }
-            };
-            match lease.by(way) {
+            match self.acquire(version).await?.by(way) {
                 Ok(lease) => return Ok(lease),
-                Err(_without) => {
-                    if let Some(process) = slot.take_running() {
-                        self.drain_in_background(process);
-                    }
-                }
+                Err(_without) => drop(self.retire_slot(&slot)),
             }
         }
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
@@ -249,10 +239,21 @@ impl Engine {
         let loaded =
             loaded.map_err(|error| StartError::Unavailable(format!("read version {version}: {error}")))?;
         let worker = loaded.ok_or(StartError::Missing(version))?;
-        let ways = self.slot(version).ways();
-        let plan = Plan { caller: Arc::new(worker.caller()), config: config::encode(&worker, &ways)?, ways };
-        drop(worker);
-        self.start(plan).await
+        let (slot, caller) = (self.slot(version), Arc::new(worker.caller()));
+        // Ends: each further round has fewer ways left to doubt.
+        loop {
+            let ways = slot.ways();
+            let config = config::encode(&worker, &caller.calls_key, &ways)?;
+            let plan = Plan { caller: Arc::clone(&caller), config, ways: ways.clone() };
+            match self.start(plan).await {
+                Ok(process) => {
+                    slot.prove(&ways);
+                    return Ok(process);
+                }
+                Err(error @ StartError::Rejected(_)) if slot.doubt(&ways, &error) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn start(&self, plan: Plan) -> Result<Arc<Process>, StartError> {
@@ -306,7 +307,7 @@ impl Engine {
             let slots: Vec<_> = self.slots().values().cloned().collect();
             for slot in slots {
                 if let Some(process) = slot.take_idle(idle_timeout) {
-                    self.drain_in_background(process);
+                    self.drain_in_background(&process);
                 }
             }
             // Versions of which nothing is left to know: a new request makes them a new slot.
@@ -315,14 +316,16 @@ impl Engine {
     }
 
     /// Puts the process of a slot to rest that no request finds any more; one that still starts sees that itself.
-    fn retire_slot(&self, slot: &Slot) {
-        if let Some(process) = slot.take_running() {
-            self.drain_in_background(process);
-        }
+    fn retire_slot(&self, slot: &Slot) -> Option<Arc<Process>> {
+        let process = slot.take_running()?;
+        self.drain_in_background(&process);
+        Some(process)
     }
 
-    fn drain_in_background(&self, process: Arc<Process>) {
-        let engine = self.clone();
+    /// Takes a process out of use at once and ends it once it has finished.
+    fn drain_in_background(&self, process: &Arc<Process>) {
+        process.rest();
+        let (engine, process) = (self.clone(), Arc::clone(process));
         self.0.workshop.tasks.spawn_draining("worker-drain", async move { engine.drain(process).await });
     }
 
@@ -339,7 +342,8 @@ impl Engine {
     async fn try_out(&self, worker: &WorkerVersion) -> Result<Trial, StartError> {
         self.refuse_experimental_flags(worker).await?;
         let caller = Arc::new(worker.caller());
-        let plan = Plan { caller, config: config::encode(worker, &[])?, ways: Vec::new() };
+        let config = config::encode(worker, &caller.calls_key, &[])?;
+        let plan = Plan { caller, config, ways: Vec::new() };
         let engine = self.clone();
         let slot = self.slot(worker.id);
         let start = slot.with_state(|state| {
@@ -362,8 +366,7 @@ impl Engine {
         let answer = match self.0.flag_answers.get(compatibility) {
             Some(answer) => answer,
             None => {
-                let caller =
-                    Caller { script: worker.script.clone(), version: worker.id, bindings: HashMap::new() };
+                let caller = Caller { bindings: HashMap::new(), ..worker.caller() };
                 let config = config::encode_probe(compatibility, worker.script.as_str());
                 let plan = Plan { caller: Arc::new(caller), config, ways: Vec::new() };
                 let outcome = self.0.workshop.start(plan, Purpose::FlagProbe).await;
@@ -413,12 +416,19 @@ impl Runtime for Engine {
         async move { self.try_out(version).await.map_err(TrialError::from) }.boxed()
     }
 
-    fn retire(&self, versions: Vec<VersionId>) {
-        for version in versions {
-            let slot = self.slots().remove(&version);
-            if let Some(slot) = slot {
-                self.retire_slot(&slot);
-            }
+    fn retire(&self, versions: Vec<VersionId>) -> BoxFuture<'_, ()> {
+        let retired: Vec<_> = versions
+            .iter()
+            .filter_map(|version| {
+                let slot = self.slots().remove(version)?;
+                self.retire_slot(&slot)
+            })
+            .collect();
+        async move {
+            let cuts = join_all(retired.iter().map(|process| process.without_streams()));
+            // Whoever is in the middle of a call is cut when it is finished.
+            tokio::time::timeout(CUT_TIMEOUT, cuts).await.ok();
         }
+        .boxed()
     }
 }

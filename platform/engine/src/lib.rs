@@ -20,4 +20,4 @@ pub use error::StartError;
 pub use install::{InstallError, install};
 pub use locate::{Found, LocateError, Search, locate};
 pub use pool::{RequestBody, SendError};
-pub use process::{Lease, ProcessBody};
+pub use process::{CallsLease, Lease, ProcessBody};

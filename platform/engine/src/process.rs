@@ -122,6 +122,10 @@ pub(crate) struct Process {
     folder: Folder,
     handle: Handle,
     usage: Usage,
+    /// The streams of calls that are open, those included over which nothing is asked.
+    streams: Usage,
+    /// Cancelled when it is being put to rest: the streams are to be cut as soon as nothing is asked over them.
+    resting: CancellationToken,
     /// The further ways in, besides the default export.
     ways: Vec<Entrypoint>,
     /// One for each way in, the default export's first.
@@ -202,6 +206,8 @@ impl Workshop {
             folder,
             handle: guard.disarm(),
             usage: Usage::default(),
+            streams: Usage::default(),
+            resting: CancellationToken::new(),
             ways,
             pools: sockets.into_iter().map(|name| Arc::new(Pool::new(name, self.tasks.clone()))).collect(),
             clock: self.clock.clone(),
@@ -431,13 +437,33 @@ impl Process {
         Ended { end, is_expected }
     }
 
+    /// Gives no more leases and has the streams cut once nothing is asked over them.
+    pub(crate) fn rest(&self) {
+        self.usage.close();
+        self.streams.close();
+        self.resting.cancel();
+    }
+
+    /// Once it rests: waits until all streams are cut.
+    pub(crate) async fn without_streams(&self) {
+        tokio::select! {
+            () = self.ended.cancelled() => {}
+            () = self.streams.drained() => {}
+        }
+    }
+
     /// Takes no new requests, lets those that run come to their end within `patience.requests`, gives what they left to
     /// `waitUntil` the time `patience.wait_until` counted from the last answer, then ends the process.
     pub(crate) async fn drain(&self, patience: Patience, stopping: &CancellationToken) {
-        self.usage.close();
+        self.rest();
+        let unused = async {
+            // In this order: a stream without a lease may take one until it is cut.
+            self.streams.drained().await;
+            self.usage.drained().await;
+        };
         tokio::select! {
             () = self.ended.cancelled() => return,
-            () = self.usage.drained() => {}
+            () = unused => {}
             () = tokio::time::sleep(patience.requests) => {
                 let Caller { script, version, .. } = &*self.caller;
                 tracing::info!(%script, %version, "Requests that still ran at the drain deadline are cut");
@@ -495,9 +521,20 @@ impl Lease {
         }
     }
 
-    /// Opens a stream for calls from another Worker (JS RPC). Keep the lease as long as the stream.
-    pub async fn open_rpc(&self) -> io::Result<Upgraded> {
-        self.pool.open_rpc(&self.process.folder).await
+    /// Opens a stream for calls from another Worker (JS RPC).
+    pub async fn open_rpc(self) -> io::Result<(Upgraded, CallsLease)> {
+        let stream = self.pool.open_rpc(&self.process.folder).await?;
+        if !self.process.streams.enter() {
+            return Err(io::Error::other("the process is being put to rest"));
+        }
+        Ok((
+            stream,
+            CallsLease {
+                process: Arc::clone(&self.process),
+                pool: Arc::clone(&self.pool),
+                lease: Some(self),
+            },
+        ))
     }
 
     /// The same process by another way in; gives the lease back if it has no such way.
@@ -537,6 +574,43 @@ impl Clone for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.process.usage.leave(self.process.clock.unix_ms());
+    }
+}
+
+/// The right to a stream of calls. The process is kept awake only while something is asked over it, but does not end
+/// before this is dropped, unless its time is up.
+#[derive(Debug)]
+pub struct CallsLease {
+    process: Arc<Process>,
+    pool: Arc<Pool>,
+    /// Held while something is asked.
+    lease: Option<Lease>,
+}
+
+impl CallsLease {
+    /// Says whether something is asked.
+    pub fn set_asked(&mut self, is_asked: bool) {
+        match (is_asked, &self.lease) {
+            (true, None) => {
+                // A process that rests still waits for its streams, so it answers this question too.
+                self.process.usage.enter_again();
+                let (process, pool) = (Arc::clone(&self.process), Arc::clone(&self.pool));
+                self.lease = Some(Lease { process, pool });
+            }
+            (false, Some(_)) => self.lease = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Waits until the process is being put to rest: the stream is to be cut as soon as nothing is asked over it.
+    pub fn resting(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.process.resting.clone().cancelled_owned()
+    }
+}
+
+impl Drop for CallsLease {
+    fn drop(&mut self) {
+        self.process.streams.leave(self.process.clock.unix_ms());
     }
 }
 

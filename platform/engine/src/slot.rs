@@ -39,9 +39,25 @@ struct Inner {
     /// Ends and failed starts in a row.
     failures: u32,
     /// Ways in, besides the default export, that other Workers asked for.
-    ways: Vec<Entrypoint>,
+    ways: Vec<Way>,
     /// Ways in that the version turned out not to have.
     refused: Vec<(Entrypoint, StartError)>,
+}
+
+#[derive(Debug)]
+struct Way {
+    entrypoint: Entrypoint,
+    standing: Standing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Not tried yet.
+    Wanted,
+    /// A start with this and others failed: from now on it is tried without others like it.
+    Suspect,
+    /// A process had it.
+    Proven,
 }
 
 #[derive(Debug, Default)]
@@ -61,16 +77,24 @@ impl Slot {
 
     /// The ways in, besides the default export, that the next process should have.
     pub(crate) fn ways(&self) -> Vec<Entrypoint> {
-        self.lock().ways.clone()
+        let inner = self.lock();
+        let proven = inner.ways_in(Standing::Proven);
+        let wanted = inner.ways_in(Standing::Wanted);
+        let untried = if wanted.is_empty() {
+            inner.ways_in(Standing::Suspect).into_iter().take(1).collect()
+        } else {
+            wanted
+        };
+        [proven, untried].concat()
     }
 
     /// Wants a way in from the next process on.
-    pub(crate) fn want(&self, way: &Entrypoint) -> Result<(), StartError> {
+    pub(crate) fn want(&self, entrypoint: &Entrypoint) -> Result<(), StartError> {
         let mut inner = self.lock();
-        if way.is_default() || inner.ways.contains(way) {
+        if entrypoint.is_default() || inner.ways.iter().any(|way| way.entrypoint == *entrypoint) {
             return Ok(());
         }
-        if let Some((_, refusal)) = inner.refused.iter().find(|(refused, _)| refused == way) {
+        if let Some((_, refusal)) = inner.refused.iter().find(|(refused, _)| refused == entrypoint) {
             return Err(refusal.clone());
         }
         if WAYS_MAX <= inner.ways.len() + inner.refused.len() {
@@ -78,22 +102,31 @@ impl Slot {
                 format!("a Worker is called by at most {WAYS_MAX} entrypoints with different props");
             return Err(StartError::Unavailable(message));
         }
-        inner.ways.push(way.clone());
+        inner.ways.push(Way { entrypoint: entrypoint.clone(), standing: Standing::Wanted });
         Ok(())
     }
 
-    /// Gives up a way in that the version turned out not to have, so that it can answer by its others. What is refused
-    /// once is not tried again: each try would replace the process.
-    pub(crate) fn refuse(&self, way: &Entrypoint, refusal: &StartError) {
+    /// A process has these ways in.
+    pub(crate) fn prove(&self, entrypoints: &[Entrypoint]) {
+        self.lock().stand(entrypoints, Standing::Proven);
+    }
+
+    /// A start with these ways in failed. Returns whether another start, with other ways, may do better. A way that the
+    /// version turns out not to have is given up, so that it answers by its others, and not tried again: each try would
+    /// replace the process.
+    pub(crate) fn doubt(&self, entrypoints: &[Entrypoint], refusal: &StartError) -> bool {
         let mut inner = self.lock();
-        inner.ways.retain(|wanted| wanted != way);
-        if matches!(refusal, StartError::Rejected(_)) {
-            inner.refused.push((way.clone(), refusal.clone()));
-            inner.failures = 0;
-            if matches!(inner.state, State::Resting(..)) {
-                inner.state = State::Stopped;
+        let proven = inner.ways_in(Standing::Proven);
+        let doubtful: Vec<_> = entrypoints.iter().filter(|way| !proven.contains(way)).cloned().collect();
+        match doubtful.as_slice() {
+            [] => return false,
+            [only] => {
+                inner.ways.retain(|way| way.entrypoint != *only);
+                inner.refused.push((only.clone(), refusal.clone()));
             }
+            several => inner.stand(several, Standing::Suspect),
         }
+        true
     }
 
     /// Looks at the state and may replace it, as one step.
@@ -165,6 +198,17 @@ impl Slot {
 }
 
 impl Inner {
+    fn ways_in(&self, standing: Standing) -> Vec<Entrypoint> {
+        let ways = self.ways.iter().filter(|way| way.standing == standing);
+        ways.map(|way| way.entrypoint.clone()).collect()
+    }
+
+    fn stand(&mut self, entrypoints: &[Entrypoint], standing: Standing) {
+        for way in self.ways.iter_mut().filter(|way| entrypoints.contains(&way.entrypoint)) {
+            way.standing = standing;
+        }
+    }
+
     fn fail(&mut self, cause: StartError, now: Instant) {
         self.failures += 1;
         self.state = match backoff(self.failures) {

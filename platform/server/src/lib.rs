@@ -3,9 +3,11 @@
 mod account;
 mod addresses;
 mod bindings;
+mod calls;
 mod credentials;
 mod local;
 mod lock;
+mod rpc_stream;
 mod server;
 mod services;
 

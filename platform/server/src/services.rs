@@ -7,14 +7,16 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, Response, StatusCode, header},
 };
-use engine::{Engine, Lease};
+use engine::{CallsLease, Engine, Lease};
 use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use model::{Caller, ServiceTarget};
+use model::{Caller, ServiceTarget, VersionId};
 use tasks::Tasks;
 use workerd_wire::headers::{BINDING_HEADER, binding_authority};
 use workers::Routes;
+
+use crate::calls;
 
 /// How often a request that did not reach its target is sent again.
 const SEND_ATTEMPTS_MAX: usize = 3;
@@ -38,21 +40,32 @@ impl Services {
         target: &ServiceTarget,
         request: Request<Body>,
     ) -> Response<Body> {
-        let outcome = if request.method() == axum::http::Method::CONNECT {
-            self.call(target, request).await
-        } else {
-            self.send(target, request).await
-        };
-        outcome.unwrap_or_else(|cause| {
+        let said = |cause: &str| {
             tracing::warn!(script = %caller.script, binding = name, target = %target.script, cause, "A service binding failed");
-            refusal(name, target, &cause)
-        })
+            format!("service binding \"{name}\" to Worker \"{}\": {cause}", target.script)
+        };
+        if request.method() == axum::http::Method::CONNECT {
+            let caller_side = hyper::upgrade::on(request);
+            match self.call(target).await {
+                Ok((target_side, lease)) => {
+                    let carry = calls::carry(caller_side, target_side, lease);
+                    self.tasks.spawn_draining("service-calls", carry);
+                }
+                Err(cause) => {
+                    let refuse = calls::refuse(caller_side, said(&cause));
+                    self.tasks.spawn("service-refusal", refuse);
+                }
+            }
+            return Response::new(Body::empty());
+        }
+        self.send(target, request).await.unwrap_or_else(|cause| refusal(said(&cause)))
     }
 
-    async fn lease(&self, target: &ServiceTarget) -> Result<Lease, String> {
+    async fn lease(&self, target: &ServiceTarget) -> Result<(VersionId, Lease), String> {
         let route = self.routes.find_script(&target.script).ok_or("the Worker does not exist")?;
         let version = route.choose(rand::random()).ok_or("the Worker has no deployment")?;
-        self.engine.acquire_by(version, &target.entrypoint).await.map_err(|error| error.to_string())
+        let lease = self.engine.acquire_by(version, &target.entrypoint).await;
+        Ok((version, lease.map_err(|error| error.to_string())?))
     }
 
     async fn send(
@@ -66,7 +79,7 @@ impl Services {
         *request.extensions_mut() = axum::http::Extensions::new();
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         for _ in 0..SEND_ATTEMPTS_MAX {
-            let lease = self.lease(target).await?;
+            let (_, lease) = self.lease(target).await?;
             let mut response = match lease.send(request).await {
                 Ok(response) => response,
                 Err(error) => match error.request {
@@ -81,7 +94,7 @@ impl Services {
                 && response.status() == StatusCode::SWITCHING_PROTOCOLS
             {
                 let target_side = hyper::upgrade::on(&mut response);
-                self.splice(caller_side, Ok(target_side), lease);
+                self.splice(caller_side, target_side, lease);
             } else {
                 strip_connection(response.headers_mut());
             }
@@ -90,32 +103,30 @@ impl Services {
         Err("the Worker's process ended each time".to_owned())
     }
 
-    /// Opens the stream of a CONNECT.
-    async fn call(&self, target: &ServiceTarget, request: Request<Body>) -> Result<Response<Body>, String> {
-        let lease = self.lease(target).await?;
-        let target_side = lease.open_rpc().await.map_err(|error| error.to_string())?;
-        self.splice(hyper::upgrade::on(request), Err(target_side), lease);
-        Ok(Response::new(Body::empty()))
+    /// Opens a stream of calls to the target.
+    async fn call(&self, target: &ServiceTarget) -> Result<(Upgraded, CallsLease), String> {
+        for _ in 0..SEND_ATTEMPTS_MAX {
+            let (version, lease) = self.lease(target).await?;
+            let Ok((target_side, lease)) = lease.open_rpc().await else { continue };
+            // The caller keeps the stream, so it must not begin at a version that was replaced meanwhile. One that is
+            // replaced from now on finds this lease and has the stream cut.
+            let route = self.routes.find_script(&target.script);
+            if !route.is_some_and(|route| route.versions.iter().any(|share| share.version == version)) {
+                continue;
+            }
+            return Ok((target_side, lease));
+        }
+        Err("the Worker's process ended or was replaced each time".to_owned())
     }
 
-    /// Carries bytes both ways until one side ends; the target stays awake until then.
-    fn splice(&self, caller: OnUpgrade, target: Result<OnUpgrade, hyper::upgrade::Upgraded>, lease: Lease) {
+    /// Carries a WebSocket's bytes both ways until one side ends; the target stays awake until then.
+    fn splice(&self, caller: OnUpgrade, target: OnUpgrade, lease: Lease) {
         self.tasks.spawn_draining("service-splice", async move {
-            let target = match target {
-                Ok(pending) => pending.await,
-                Err(open) => Ok(open),
-            };
-            let (Ok(caller), Ok(target)) = (caller.await, target) else { return };
+            let (Ok(caller), Ok(target)) = (caller.await, target.await) else { return };
             let (mut caller, mut target) = (TokioIo::new(caller), TokioIo::new(target));
+            let size = SPLICE_BUFFER_BYTES;
             // An error is an end: both sides see their stream close.
-            tokio::io::copy_bidirectional_with_sizes(
-                &mut caller,
-                &mut target,
-                SPLICE_BUFFER_BYTES,
-                SPLICE_BUFFER_BYTES,
-            )
-            .await
-            .ok();
+            tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut target, size, size).await.ok();
             drop(lease);
         });
     }
@@ -128,7 +139,11 @@ pub(crate) fn binding_of_connect<'a>(
 ) -> Option<&'a str> {
     let authority = request.uri().authority()?.as_str();
     let host = authority.split(':').next().unwrap_or(authority);
-    caller.bindings.keys().map(String::as_str).find(|name| binding_authority(name) == host)
+    caller
+        .bindings
+        .keys()
+        .map(String::as_str)
+        .find(|name| binding_authority(name, caller.calls_key.reveal()) == host)
 }
 
 /// What concerned the connection to the target's process is no business of the caller's.
@@ -138,8 +153,7 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
-fn refusal(binding: &str, target: &ServiceTarget, cause: &str) -> Response<Body> {
-    let text = format!("service binding \"{binding}\" to Worker \"{}\": {cause}", target.script);
+fn refusal(text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response

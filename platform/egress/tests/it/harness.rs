@@ -22,7 +22,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use model::{Caller, VersionId};
+use model::{Caller, CallsKey, VersionId};
 use product::ConnectionDoor;
 use tasks::{Clock, Tasks};
 use tokio::{
@@ -73,6 +73,7 @@ impl Worker {
             script: "hello".parse().unwrap(),
             version: VersionId::random(),
             bindings: HashMap::new(),
+            calls_key: CallsKey::random(),
         };
         let egress = Egress::new(settings, local, tasks.clone(), Clock::system()).unwrap();
         Self { egress: Arc::new(egress), caller: Arc::new(caller), tasks }
