@@ -79,7 +79,7 @@ async fn urls_say_where_each_worker_answers() {
     assert_eq!(urls("urls one").succeed().await, format!("one  {one}\n"));
     let rows = urls("urls one --json").succeed().await;
     let rows: serde_json::Value = serde_json::from_str(&rows).expect("JSON");
-    assert_eq!(rows, json!([{ "script": "one", "url": one }]));
+    assert_eq!(rows, json!([{ "script": "one", "url": one, "domains": [], "routes": [] }]));
     let error = urls("urls three").refused().await;
     assert_says(&error, &["no Worker named `three`", "hint: `skerry urls` shows all"]);
     server.stop().await;
