@@ -17,7 +17,7 @@ const HANDSHAKE_RECORD: u8 = 22;
 const MISSING_EXTENSION: u8 = 109;
 const UNRECOGNIZED_NAME: u8 = 112;
 
-/// For those who forgot the s; in nginx's words, which Cloudflare's visitors see too.
+/// For those who forgot the s.
 const PLAIN_REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: skerry\r\nContent-Type: text/plain\r\n\
     Content-Length: 53\r\nConnection: close\r\n\r\nThe plain HTTP request was sent to the HTTPS address\n";
 

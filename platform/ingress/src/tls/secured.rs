@@ -26,7 +26,7 @@ impl Secured {
     }
 }
 
-/// Cloudflare's names (as seen in `request.cf`): BoringSSL's for TLS 1.3, OpenSSL's before. All that ring offers.
+/// Cloudflare's names (its pages on cipher suites): BoringSSL's for TLS 1.3, OpenSSL's before. All that ring offers.
 fn cipher(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "AEAD-AES128-GCM-SHA256",
