@@ -165,7 +165,13 @@ impl Engine {
             slot.want(way)?;
             match self.acquire(version).await?.by(way) {
                 Ok(lease) => return Ok(lease),
-                Err(_without) => drop(self.drain_in_background(&slot)),
+                Err(_without) => {
+                    // It may have been refused while this request waited: then the process stays as it is.
+                    slot.want(way)?;
+                    if let Some(process) = slot.take_running_if(|process| !process.has(way)) {
+                        self.drain_process_in_background(process);
+                    }
+                }
             }
         }
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
@@ -319,10 +325,14 @@ impl Engine {
     /// Takes the running process, if there is one, out of use at once and ends it once it has finished.
     fn drain_in_background(&self, slot: &Arc<Slot>) -> Option<Arc<Process>> {
         let process = slot.take_running()?;
-        process.rest();
-        let (engine, draining) = (self.clone(), Arc::clone(&process));
-        self.0.workshop.tasks.spawn_draining("worker-drain", async move { engine.drain(draining).await });
+        self.drain_process_in_background(Arc::clone(&process));
         Some(process)
+    }
+
+    fn drain_process_in_background(&self, process: Arc<Process>) {
+        process.rest();
+        let engine = self.clone();
+        self.0.workshop.tasks.spawn_draining("worker-drain", async move { engine.drain(process).await });
     }
 
     async fn drain(&self, process: Arc<Process>) {

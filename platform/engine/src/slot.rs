@@ -172,9 +172,14 @@ impl Slot {
 
     /// Takes the running process out; the next request starts another.
     pub(crate) fn take_running(&self) -> Option<Arc<Process>> {
+        self.take_running_if(|_any| true)
+    }
+
+    /// The same, if it is one of those meant.
+    pub(crate) fn take_running_if(&self, is_meant: impl FnOnce(&Process) -> bool) -> Option<Arc<Process>> {
         let mut inner = self.lock();
         match std::mem::take(&mut inner.state) {
-            State::Running(process) => Some(process),
+            State::Running(process) if is_meant(&process) => Some(process),
             other => {
                 inner.state = other;
                 None

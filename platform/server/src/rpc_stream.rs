@@ -297,7 +297,7 @@ mod tests {
         assert!(questions.is_idle());
         questions.caller_says(&simple(CALL, 0));
         assert!(!questions.is_idle());
-        questions.target_says(&simple(RETURN, 0 | 1 << 33));
+        questions.target_says(&simple(RETURN, 1 << 33));
         assert!(questions.is_idle(), "`noFinishNeeded` ends a question too");
     }
 
