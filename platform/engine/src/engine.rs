@@ -168,7 +168,13 @@ impl Engine {
             slot.want(way)?;
             match self.acquire(version).await?.by(way) {
                 Ok(lease) => return Ok(lease),
-                Err(_without) => drop(self.retire_slot(&slot)),
+                Err(_without) => {
+                    // It may have been refused while this request waited: then the process stays as it is.
+                    slot.want(way)?;
+                    if let Some(process) = slot.take_running_if(|process| !process.has(way)) {
+                        self.drain_in_background(&process);
+                    }
+                }
             }
         }
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))

@@ -422,6 +422,11 @@ impl Process {
         is_alive.then(|| Lease { process: Arc::clone(self), pool: Arc::clone(&self.pools[0]) })
     }
 
+    /// Whether others can come in by this way.
+    pub(crate) fn has(&self, way: &Entrypoint) -> bool {
+        way.is_default() || self.ways.contains(way)
+    }
+
     /// Stops giving leases if the process was not used for `idle`.
     pub(crate) fn close_if_idle(&self, idle: Duration) -> bool {
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);

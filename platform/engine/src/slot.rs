@@ -181,7 +181,8 @@ impl Slot {
         self.take_running_if(|process| process.close_if_idle(idle))
     }
 
-    fn take_running_if(&self, is_wanted: impl FnOnce(&Process) -> bool) -> Option<Arc<Process>> {
+    /// Takes the running process out if it is one of those meant.
+    pub(crate) fn take_running_if(&self, is_wanted: impl FnOnce(&Process) -> bool) -> Option<Arc<Process>> {
         let mut inner = self.lock();
         let State::Running(process) = &inner.state else { return None };
         if !is_wanted(process) {

@@ -89,6 +89,7 @@ async fn open(folder: &TempDir) -> (Router, String) {
         base_domain: "localhost".to_owned(),
         http_port: 8787,
         script_bytes_max: workers::SCRIPT_BYTES_MAX,
+        zones: Vec::new(),
     };
     let (workers, _, _) =
         workers::open(&house, settings, Arc::new(Nothing)).await.expect("the register opens");
