@@ -7,12 +7,10 @@ use hyper::{
         TRANSFER_ENCODING, UPGRADE,
     },
 };
+use workerd_wire::headers::PREFIX;
 
 /// Names the Worker that sent a subrequest (Cloudflare: Headers page of Workers).
 pub(crate) const CF_WORKER: HeaderName = HeaderName::from_static("cf-worker");
-
-/// What begins so is said between workerd and us; `x-skerry-cf` (the subrequest's `cf` object) is one of them.
-const INTERNAL_PREFIX: &str = "x-skerry-";
 
 /// Headers that concern one connection alone (RFC 9110, section 7.6.1). hyper frames each message anew.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -37,8 +35,8 @@ pub(crate) fn strip(headers: &mut HeaderMap, is_websocket: bool) {
     }
     // hyper answers `Expect: 100-continue` on our side, and sends the body without waiting on the other.
     headers.remove(EXPECT);
-    let internal: Vec<_> =
-        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL_PREFIX)).cloned().collect();
+    // Said between workerd and us; the subrequest's `cf` object is among them.
+    let internal: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
     for name in internal {
         headers.remove(name);
     }

@@ -5,6 +5,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{ACCEPT_ENCODING, CONNECTION, COOKIE},
 };
+use workerd_wire::headers as wire;
 
 use crate::{
     client::{Client, Scheme},
@@ -14,9 +15,9 @@ use crate::{
 };
 
 /// Carries `request.cf` to the process, which takes it out again (`cfBlobHeader` of its socket).
-pub const CF_BLOB: HeaderName = HeaderName::from_static("x-skerry-cf");
+pub const CF_BLOB: HeaderName = HeaderName::from_static(wire::CF_BLOB_HEADER);
 /// Carries the scheme to the process, which takes it out again (`forwardedProtoHeader` of its socket).
-pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-skerry-proto");
+pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static(wire::FORWARDED_PROTO_HEADER);
 /// The request's ray id, for both sides.
 pub const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 /// Through how many Workers the request may still pass; only on requests that a Worker made.
@@ -133,7 +134,7 @@ fn is_of_connection(name: &str) -> bool {
         name,
         "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "http2-settings"
     ) || name.starts_with("proxy-")
-        || name.starts_with("x-skerry-")
+        || name.starts_with(wire::PREFIX)
 }
 
 /// Also what is answered here (`Expect`), and what Workers believe because Cloudflare alone says it.
