@@ -56,7 +56,7 @@ async fn a_stopped_server_finishes_what_it_answers_and_takes_nothing_new() {
 #[tokio::test]
 async fn a_server_with_open_websockets_and_idle_connections_stops_at_its_deadline() {
     let server = Server::builder().settings("[server]\ndrain_timeout_secs = 1").start().await;
-    server.log().expect("Requests still ran at the drain deadline and were cut");
+    server.log().expect("Requests still ran at the drain deadline and are cut");
     let echo = r#"
 export default {
     fetch() {
