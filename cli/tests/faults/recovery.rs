@@ -1,6 +1,7 @@
 //! How soon and how whole things are back: a Worker after its process was killed, the server's state after the server was.
 
 use std::{
+    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,16 +10,16 @@ use http::{Method, header};
 use http_body_util::Full;
 use rustix::process::Signal;
 use serde_json::json;
-use testkit::{Answer, DataFolder, Script, Server};
+use testkit::{Answer, DataFolder, Script, Server, wait_until};
 
-use crate::support::{Client, Random, saying, signal};
+use crate::support::{Client, Random, SOON, saying, signal};
 
 /// Processes killed for one figure; each version's is killed twice, which is answered by an immediate start.
 const KILLS: usize = 20;
 const KILLS_OF_A_VERSION: usize = 2;
 
-/// What an optimised server on an idle machine promises is 200 ms; this is a debug build among other tests.
-const BACK_MEDIAN_MAX: Duration = Duration::from_secs(1);
+/// What an optimised server on an idle machine promises is 200 ms; this is a debug build, and other tests run beside it.
+const BACK_MEDIAN_MAX: Duration = SOON;
 
 #[tokio::test]
 async fn a_killed_worker_is_back_at_once() {
@@ -80,33 +81,37 @@ fn bundle(bytes: usize) -> String {
 }
 
 /// Kills of the server in the middle of changes.
-const SERVER_KILLS: u64 = 50;
+const SERVER_KILLS: usize = 50;
 const SEED: u64 = 0x5eed_0002;
 
-/// The longest that changes go on before a kill.
-const STREAM_MS_MAX: u64 = 150;
+/// How long the first acknowledgement after a start may take.
+const ROUND_LIMIT: Duration = Duration::from_secs(30);
+
+/// The longest that changes go on before a kill, once one of the kind in turn was acknowledged.
+const STREAM_MS_MAX: u64 = 60;
 
 /// The number of the last change that was sent, and of the last that was acknowledged; numbers only grow.
 #[derive(Debug, Default)]
 struct Known {
-    attempted: u64,
-    acknowledged: u64,
+    attempted: Cell<u64>,
+    acknowledged: Cell<u64>,
 }
 
 impl Known {
     /// Makes one change after the other until one is not acknowledged.
-    async fn follow(&mut self, mut change: impl AsyncFnMut(u64) -> Option<Answer>) {
+    async fn follow(&self, mut change: impl AsyncFnMut(u64) -> Option<Answer>) {
         loop {
-            self.attempted += 1;
-            let Some(answer) = change(self.attempted).await else { return };
+            self.attempted.set(self.attempted.get() + 1);
+            let Some(answer) = change(self.attempted.get()).await else { return };
             let _ = answer.expect(200);
-            self.acknowledged = self.attempted;
+            self.acknowledged.set(self.attempted.get());
         }
     }
 
     fn check(&self, what: &str, found: &str) {
         let found: u64 = found.parse().unwrap_or_else(|_| panic!("{what}: `{found}`"));
-        assert!(self.acknowledged <= found && found <= self.attempted, "{what}: {found}, but {self:?}");
+        let is_kept = self.acknowledged.get() <= found && found <= self.attempted.get();
+        assert!(is_kept, "{what}: {found}, but {self:?}");
     }
 }
 
@@ -131,23 +136,25 @@ async fn fifty_kills_amid_deploys_secrets_and_rollbacks_lose_nothing_acknowledge
         let deployed = server.deploy(&saying("flipped", text)).await;
         versions.push(deployed["result"]["deployment_id"].as_str().expect("an id").to_owned());
     }
-    let mut ledger = Ledger::default();
-    for _ in 0..SERVER_KILLS {
-        let stream = Duration::from_millis(random.below(STREAM_MS_MAX));
-        change_until_killed(&server, &mut ledger, &versions, stream).await;
+    let ledger = Ledger::default();
+    let kinds = [&ledger.deploys, &ledger.secrets, &ledger.rollbacks];
+    for kind in kinds.into_iter().cycle().take(SERVER_KILLS) {
+        let before = kind.acknowledged.get();
+        let kill = async {
+            wait_until("an acknowledged change", ROUND_LIMIT, || before < kind.acknowledged.get()).await;
+            tokio::time::sleep(Duration::from_millis(random.below(STREAM_MS_MAX))).await;
+            server.signal(Signal::KILL);
+        };
+        tokio::join!(change_until_killed(&server, &ledger, &versions), kill);
         server.kill().await;
         server = Server::builder().folder(&folder).start().await;
         check(&server, &ledger).await;
     }
     println!("{ledger:?}");
-    let Ledger { deploys, secrets, rollbacks } = &ledger;
-    for known in [deploys, secrets, rollbacks] {
-        assert!(SERVER_KILLS < known.acknowledged, "hardly any change: {ledger:?}");
-    }
     server.stop().await;
 }
 
-async fn change_until_killed(server: &Server, ledger: &mut Ledger, versions: &[String], stream: Duration) {
+async fn change_until_killed(server: &Server, ledger: &Ledger, versions: &[String]) {
     let (mut deploying, mut hiding, mut flipping) = (
         Client::open(server.api_address()).await,
         Client::open(server.api_address()).await,
@@ -175,19 +182,15 @@ async fn change_until_killed(server: &Server, ledger: &mut Ledger, versions: &[S
         let request = server.api_request(Method::POST, &format!("{scripts}/flipped/deployments"));
         flipping.send(request.body(Full::new(body.to_string().into())).expect("a valid path")).await
     };
-    let kill = async {
-        tokio::time::sleep(stream).await;
-        server.signal(Signal::KILL);
-    };
     let Ledger { deploys, secrets, rollbacks } = ledger;
-    tokio::join!(deploys.follow(deploy), secrets.follow(hide), rollbacks.follow(flip), kill);
+    tokio::join!(deploys.follow(deploy), secrets.follow(hide), rollbacks.follow(flip));
 }
 
 async fn check(server: &Server, ledger: &Ledger) {
     let text = async |host: &str| server.get(host, "/").await.expect(200).text();
     ledger.deploys.check("the deployed code", &text("deployed.localhost").await);
     ledger.secrets.check("the secret", &text("secretive.localhost").await);
-    if 0 < ledger.rollbacks.acknowledged {
+    if 0 < ledger.rollbacks.acknowledged.get() {
         let path = "/accounts/{account}/workers/scripts/flipped/deployments";
         let list = server.api(Method::GET, path, None).await.expect(200).json();
         let message = &list["result"]["deployments"][0]["annotations"]["workers/message"];
