@@ -16,6 +16,8 @@ pub struct Environment {
     pub log: Option<String>,
     /// `SKERRY_LOG_FORMAT`: `pretty` or `json`.
     pub log_format: Option<String>,
+    /// `SKERRY_FAULT_FILE`: debug builds crash as often as this file says, for tests.
+    pub fault_file: Option<PathBuf>,
     /// `XDG_DATA_HOME`: where data folders lie.
     pub xdg_data_home: Option<PathBuf>,
     /// `HOME`.
@@ -39,6 +41,7 @@ impl Environment {
             workerd: path("SKERRY_WORKERD"),
             log: string("SKERRY_LOG"),
             log_format: string("SKERRY_LOG_FORMAT"),
+            fault_file: path("SKERRY_FAULT_FILE"),
             xdg_data_home: path("XDG_DATA_HOME"),
             home: path("HOME"),
             path: text("PATH"),

@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::StoreError;
+use crate::{StoreError, fault};
 
 /// Writes `bytes` to `path` with the given permissions (for example `0o600`); on return they are on disk.
 ///
@@ -21,6 +21,7 @@ pub fn atomic_write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreErr
         file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        fault::point("file written");
         fs::rename(&temporary, path)
     };
     let written = write().map_err(|error| StoreError::file("write", path, &error));
@@ -28,6 +29,7 @@ pub fn atomic_write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreErr
         let _ = fs::remove_file(&temporary);
     }
     written?;
+    fault::point("file renamed");
     sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))
 }
 

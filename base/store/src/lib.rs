@@ -1,9 +1,10 @@
 //! SQLite files done once: open, migrate, one writer with group commit, readers, checkpoints; the vault that encrypts what
-//! must not lie readable on disk; and small files replaced whole. It knows no table.
+//! must not lie readable on disk; small files replaced whole; and the points at which tests crash. It knows no table.
 
 mod checkpoint;
 mod database;
 mod error;
+pub mod fault;
 mod files;
 mod migration;
 mod readers;

@@ -19,6 +19,7 @@ use crate::{
     StoreError,
     checkpoint::{self, Checkpointer, WAL_PAGES_HIGH},
     error::{Failure, working_on},
+    fault,
 };
 
 /// Jobs that may wait for the writer before callers wait for room; the values themselves are bounded at the doors.
@@ -179,7 +180,10 @@ fn run_group(
         ran?;
         waiting = if done.len() < JOBS_PER_COMMIT_MAX { next() } else { None };
     }
-    execute(connection, "COMMIT").map_err(|error| StoreError::sqlite("commit to", file, &error))
+    fault::point("before commit");
+    execute(connection, "COMMIT").map_err(|error| StoreError::sqlite("commit to", file, &error))?;
+    fault::point("committed");
+    Ok(())
 }
 
 /// Runs one job so that its failure undoes nothing but itself. An error means that the whole transaction is lost.

@@ -4,8 +4,11 @@
 mod deploys;
 mod hostile;
 mod kills;
+mod memory;
 mod outgoing;
 mod pages;
+mod points;
+mod recovery;
 mod refusals;
 mod secrets;
 mod shutdown;

@@ -110,6 +110,7 @@ impl Server {
     /// Opens everything; returns when all doors listen and `addresses.json` says where.
     pub async fn open(start: Start) -> Result<Self, ServeError> {
         let Start { data, settings, environment, own_program } = start;
+        store::fault::watch(environment.fault_file.clone());
         store::create_folder(&data.join("run")).map_err(failed("the folder"))?;
         let lock = Lock::take(&data).await.map_err(|error| match error {
             LockError::Held(pid) => ServeError::Locked { folder: data.clone(), pid },

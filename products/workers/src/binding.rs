@@ -1,7 +1,7 @@
 //! Bindings as the API writes them, to and from what a version holds. The same form, without secret text, is what is
 //! kept with a version and shown to clients.
 
-use model::{Binding, BindingKind, Entrypoint, Secret, ServiceTarget};
+use model::{Binding, BindingKind, Entrypoint, Secret, ServiceTarget, VersionId};
 use serde_json::{Value, json};
 
 use crate::error::WorkersError;
@@ -11,12 +11,14 @@ use crate::error::WorkersError;
 pub(crate) enum Declared {
     /// Given whole.
     Bound(Binding),
-    /// Taken over from the previous version.
+    /// Taken over from an earlier version.
     Inherited {
         /// The name it has from now on.
         name: String,
         /// The name it had.
         from: String,
+        /// Which version had it; the latest unless another is named.
+        version: Option<VersionId>,
     },
 }
 
@@ -49,15 +51,15 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
         "secret_text" => match text(raw, "text") {
             Some(secret) => BindingKind::SecretText(Secret::new(secret.to_owned())),
             // Lists never carry the text, so a client that sends a list back means "keep".
-            None => return Ok(Declared::Inherited { from: name.clone(), name }),
+            None => return Ok(Declared::Inherited { from: name.clone(), name, version: None }),
         },
         "inherit" => {
-            if text(raw, "version_id").is_some_and(|version| version != "latest") {
-                let feature = "inheriting a binding from another version than the latest";
-                return Err(WorkersError::Unsupported(feature.to_owned()));
-            }
+            let version = text(raw, "version_id").filter(|version| *version != "latest");
+            // An id that is none in form is no version's in fact.
+            let version = version.map(str::parse).transpose();
+            let version = version.map_err(|_cause| WorkersError::InheritMissing(name.clone()))?;
             let from = text(raw, "old_name").unwrap_or(&name).to_owned();
-            return Ok(Declared::Inherited { name, from });
+            return Ok(Declared::Inherited { name, from, version });
         }
         "kv_namespace" => {
             let id = needed("namespace_id")?;

@@ -73,9 +73,9 @@ pub enum WorkersError {
         /// The Worker that it names.
         script: ScriptName,
     },
-    /// A binding to inherit that the previous version does not have.
+    /// A binding to inherit that the latest version, or the one named, does not have.
     // wrangler recognises a missing secret by the first words.
-    #[error("inherit binding '{0}' is invalid: the previous version has no binding of this name")]
+    #[error("inherit binding '{0}' is invalid: the version that it comes from has no binding of this name")]
     InheritMissing(String),
     /// No secret of this name; the code and words are observed.
     #[error("Binding '{0}' not found.")]

@@ -13,7 +13,7 @@ use ::model::{
     AccountId, Binding, BindingKind, Compatibility, DeploymentId, Entry, Module, NamespaceId, ScriptName,
     VersionId, VersionMetadata, WorkerVersion,
 };
-use ::store::{Failure, StoreError};
+use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
 use product::{House, Product, Runtime, VersionSource};
 use serde_json::{Map, Value};
@@ -252,9 +252,11 @@ impl Register {
     pub(crate) async fn delete(self: &Arc<Self>, name: ScriptName) -> Result<(), WorkersError> {
         self.to_the_end(move |register| async move {
             let _lock = register.lock(&name).await;
-            let versions = register.store.delete(&name).await?.ok_or(WorkersError::ScriptMissing)?;
+            let deleted = register.store.delete(&name).await?;
+            let (versions, modules) = deleted.ok_or(WorkersError::ScriptMissing)?;
             register.publish().await?;
             register.retire(versions).await;
+            register.store.collect(modules).await;
             tracing::info!(script = %name, "Deleted Worker `{name}`");
             Ok(())
         })
@@ -339,6 +341,7 @@ impl Register {
         };
         let id = worker.id;
         let startup_ms = self.runtime()?.trial(&worker).await?.startup_ms;
+        fault::point("workers: tried");
         let version = Version {
             id,
             number: 0,
@@ -392,7 +395,7 @@ impl Register {
             None => Vec::new(),
         };
         let mut bindings: Vec<Binding> = Vec::with_capacity(declared.len());
-        for declared in declared {
+        for declared in self.resolve_named(name, declared).await? {
             bindings.push(declared.resolve(&previous)?);
         }
         // A secret stays until it is overwritten or deleted: an older wrangler does not list it among what to keep. To
@@ -409,6 +412,25 @@ impl Register {
             self.check_target(name, binding).await?;
         }
         Ok(bindings)
+    }
+
+    /// Puts what a named version has in the place of each binding that is inherited from one.
+    pub(crate) async fn resolve_named(
+        &self,
+        name: &ScriptName,
+        mut declared: Vec<Declared>,
+    ) -> Result<Vec<Declared>, WorkersError> {
+        for declared in &mut declared {
+            let Declared::Inherited { name: binding, from, version: Some(version) } = &*declared else {
+                continue;
+            };
+            let missing = || WorkersError::InheritMissing(binding.clone());
+            let version = self.store.version(name, *version).await?.ok_or_else(missing)?;
+            let found = self.store.bindings(name, &version).await?;
+            let latest = Declared::Inherited { name: binding.clone(), from: from.clone(), version: None };
+            *declared = Declared::Bound(latest.resolve(&found)?);
+        }
+        Ok(declared)
     }
 
     /// Whether what a binding names is there.
@@ -491,6 +513,7 @@ impl Register {
         let zones = self.store.meta().read(zones::layout).await?;
         let table = RouteTable::build(&scripts, &self.settings.base_domain).with_zones(zones);
         self.routes.publish(table);
+        fault::point("workers: published");
         Ok(())
     }
 

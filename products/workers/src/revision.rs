@@ -49,7 +49,8 @@ impl Register {
             }
             let loaded = register.store().load(latest.id).await?;
             let worker = loaded.ok_or(WorkersError::Damaged("version"))?;
-            let (bindings, named_anew) = edit.apply(worker.bindings, &worker.modules)?;
+            let (bindings, named_anew) =
+                edit.apply(&register, &name, worker.bindings, &worker.modules).await?;
             check_variables(bindings.iter().map(|binding| (binding.name.as_str(), &binding.kind)))?;
             // What is only kept may name what is gone since; that must not stop a secret from being changed.
             for binding in bindings.iter().filter(|binding| named_anew.contains(&binding.name)) {
@@ -92,8 +93,10 @@ impl Register {
 
 impl Edit {
     /// The new version's bindings, and the names of those that the edit gives whole.
-    fn apply(
+    async fn apply(
         self,
+        register: &Register,
+        name: &ScriptName,
         mut bindings: Vec<Binding>,
         modules: &[Module],
     ) -> Result<(Vec<Binding>, Vec<String>), WorkersError> {
@@ -126,7 +129,7 @@ impl Edit {
                 bindings.retain(|old| patch.get(&old.name).is_none_or(Option::is_some));
                 let raw: Vec<Value> = patch.into_values().flatten().collect();
                 let mut names = Vec::new();
-                for binding in resolved(&raw, &bindings, modules)? {
+                for binding in resolved(register, name, &raw, &bindings, modules).await? {
                     names.push(binding.name.clone());
                     put(&mut bindings, binding);
                 }
@@ -134,7 +137,7 @@ impl Edit {
             }
             Self::Replaced(raw) => {
                 let raw: Vec<Value> = raw.into_iter().map(kept_if_bare).collect();
-                let bindings = resolved(&raw, &bindings, modules)?;
+                let bindings = resolved(register, name, &raw, &bindings, modules).await?;
                 let is_given = |raw: &&Value| raw["type"] != "inherit";
                 let names = raw.iter().filter(is_given).filter_map(|raw| raw["name"].as_str());
                 Ok((bindings, names.map(str::to_owned).collect()))
@@ -144,17 +147,23 @@ impl Edit {
 }
 
 /// Bindings as the API writes them, those to be kept taken from `previous`.
-fn resolved(raw: &[Value], previous: &[Binding], modules: &[Module]) -> Result<Vec<Binding>, WorkersError> {
-    let declared = bindings_of(raw, modules)?;
+async fn resolved(
+    register: &Register,
+    name: &ScriptName,
+    raw: &[Value],
+    previous: &[Binding],
+    modules: &[Module],
+) -> Result<Vec<Binding>, WorkersError> {
+    let declared = register.resolve_named(name, bindings_of(raw, modules)?).await?;
     declared.into_iter().map(|declared| declared.resolve(previous)).collect()
 }
 
 impl Declared {
-    /// The binding, taken from `previous` if it is to be inherited.
+    /// The binding, taken from `previous` if it is to be inherited; those of named versions were put in place before.
     pub(crate) fn resolve(self, previous: &[Binding]) -> Result<Binding, WorkersError> {
         match self {
             Self::Bound(binding) => Ok(binding),
-            Self::Inherited { name, from } => {
+            Self::Inherited { name, from, version: _ } => {
                 let found = previous.iter().find(|binding| binding.name == from);
                 let kind = found.ok_or_else(|| WorkersError::InheritMissing(name.clone()))?.kind.clone();
                 Ok(Binding { name, kind })

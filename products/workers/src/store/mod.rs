@@ -1,5 +1,5 @@
 //! The only folder that knows the register's tables and files. A module is written and synced before the row that names
-//! it; files without a row are swept when the register opens.
+//! it, and removed after the last row that named it is gone; what a crash leaves is swept when the register opens.
 
 mod modules;
 mod rows;
@@ -17,13 +17,14 @@ use store::{
     Database, Migration, Vault,
     rusqlite::{OptionalExtension, params},
 };
+use tokio::sync::RwLock;
 
 use self::{
-    modules::{read_module, sweep, write_modules},
+    modules::{read_module, remove_modules, sweep, write_modules},
     rows::{
         SELECT_VERSION, all_scripts, delete_script, deployments, insert_deployment, insert_files,
         insert_secrets, insert_version, loaded_rows, prune, published, raw_version, script, sealed_secrets,
-        touch, upsert_script, version_of,
+        touch, unnamed, upsert_script, version_of,
     },
 };
 use crate::{
@@ -43,6 +44,10 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "2026-11-21-workers-zones",
         sql: include_str!("../../migrations/2026-11-21-zones.sql"),
     },
+    Migration {
+        name: "2026-11-26-workers-modules",
+        sql: include_str!("../../migrations/2026-11-26-modules.sql"),
+    },
 ];
 
 /// Scripts, versions and deployments on disk; cheap to clone.
@@ -51,6 +56,8 @@ pub(crate) struct Store {
     meta: Database,
     vault: Vault,
     modules: Arc<Path>,
+    // Read while files are about to be named or are being read, written while files without a name are removed.
+    collecting: Arc<RwLock<()>>,
 }
 
 /// One upload as it is committed: all of it or nothing.
@@ -70,7 +77,7 @@ impl Store {
     /// Opens the folder of modules below `folder` and sweeps what no version names.
     pub(crate) async fn open(meta: Database, vault: Vault, folder: &Path) -> Result<Self, WorkersError> {
         let modules: Arc<Path> = folder.join("modules").into();
-        let store = Self { meta, vault, modules };
+        let store = Self { meta, vault, modules, collecting: Arc::default() };
         let named: HashSet<String> = store
             .meta
             .read(|db| {
@@ -177,6 +184,7 @@ impl Store {
 
     /// A version whole, or `None` if it was deleted.
     pub(crate) async fn load(&self, id: VersionId) -> Result<Option<WorkerVersion>, WorkersError> {
+        let _kept = self.collecting.read().await;
         let rows = self.meta.read(move |db| loaded_rows(db, id)).await?;
         let Some((name, version, files, sealed)) = rows else {
             return Ok(None);
@@ -199,8 +207,11 @@ impl Store {
         let sealed = self.seal_secrets(&worker);
         let folder = Arc::clone(&self.modules);
         let modules = worker.modules;
+        let kept = self.collecting.read().await;
         let files = blocking(move || write_modules(&folder, modules)).await?;
-        self.meta
+        let written: Vec<String> = files.iter().map(|file| file.sha256.clone()).collect();
+        let committed: Result<_, WorkersError> = self
+            .meta
             .write(move |db| {
                 let mut script = upsert_script(db, &worker.script, version.created_ms, &settings)?;
                 let version = insert_version(db, &mut script, version)?;
@@ -209,10 +220,21 @@ impl Store {
                 if let Some(deployment) = &deployment {
                     insert_deployment(db, &script.name, deployment)?;
                 }
-                prune(db, &script.name, VERSIONS_KEPT_MAX, DEPLOYMENTS_KEPT_MAX)?;
-                Ok((script, version))
+                let dropped = prune(db, &script.name, VERSIONS_KEPT_MAX, DEPLOYMENTS_KEPT_MAX)?;
+                Ok((script, version, dropped))
             })
-            .await
+            .await;
+        drop(kept);
+        match committed {
+            Ok((script, version, dropped)) => {
+                self.collect(dropped).await;
+                Ok((script, version))
+            }
+            Err(error) => {
+                self.collect(written).await;
+                Err(error)
+            }
+        }
     }
 
     /// Makes `deployment` the active one.
@@ -222,7 +244,8 @@ impl Store {
         deployment: Deployment,
     ) -> Result<Deployment, WorkersError> {
         let name = name.clone();
-        self.meta
+        let deployed: Result<_, WorkersError> = self
+            .meta
             .write(move |db| {
                 for portion in &deployment.versions {
                     let id = portion.version_id;
@@ -234,17 +257,41 @@ impl Store {
                     }
                 }
                 insert_deployment(db, &name, &deployment)?;
-                prune(db, &name, VERSIONS_KEPT_MAX, DEPLOYMENTS_KEPT_MAX)?;
+                let dropped = prune(db, &name, VERSIONS_KEPT_MAX, DEPLOYMENTS_KEPT_MAX)?;
                 touch(db, &name, deployment.created_ms)?;
-                Ok(deployment)
+                Ok((deployment, dropped))
             })
-            .await
+            .await;
+        let (deployment, dropped) = deployed?;
+        self.collect(dropped).await;
+        Ok(deployment)
     }
 
-    /// Removes a script and all it has; says which versions that were.
-    pub(crate) async fn delete(&self, name: &ScriptName) -> Result<Option<Vec<VersionId>>, WorkersError> {
+    /// Removes a script and all it has; says which versions that were, and the modules to [`Store::collect`] once nobody is
+    /// sent to those versions any more.
+    pub(crate) async fn delete(
+        &self,
+        name: &ScriptName,
+    ) -> Result<Option<(Vec<VersionId>, Vec<String>)>, WorkersError> {
         let name = name.clone();
         self.meta.write(move |db| delete_script(db, name.as_str())).await
+    }
+
+    /// Removes those of these modules that no version names any more. What cannot be removed does no harm and is swept at
+    /// the next start.
+    pub(crate) async fn collect(&self, hashes: Vec<String>) {
+        if hashes.is_empty() {
+            return;
+        }
+        let _alone = self.collecting.write().await;
+        let removed = async {
+            let hashes = self.meta.read(move |db| unnamed(db, hashes)).await?;
+            let folder = Arc::clone(&self.modules);
+            blocking(move || remove_modules(&folder, &hashes)).await
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "Modules that no version has stay until the next start");
+        }
     }
 
     pub(crate) async fn set_subdomain(

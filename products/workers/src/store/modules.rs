@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, io, path::Path};
 use bytes::Bytes;
 use model::{Module, ModuleKind};
 use sha2::{Digest, Sha256};
-use store::{Failure, StoreError, atomic_write, create_folder, sync_folder};
+use store::{Failure, StoreError, atomic_write, create_folder, fault, sync_folder};
 
 use crate::error::WorkersError;
 
@@ -26,7 +26,8 @@ pub(super) fn write_modules(folder: &Path, modules: Vec<Module>) -> Result<Vec<F
     for module in modules {
         let sha256 = hex::encode(Sha256::digest(&module.content));
         let path = folder.join(&sha256);
-        if !path.exists() {
+        // Compared, not just looked for: uploading the same bytes mends a file that was damaged.
+        if fs::read(&path).ok().is_none_or(|found| found != module.content) {
             atomic_write(&path, &module.content, MODULE_MODE)?;
         }
         let size_bytes = module.content.len();
@@ -47,7 +48,21 @@ pub(super) fn read_module(folder: &Path, row: FileRow) -> Result<Module, Workers
     Ok(Module { name: row.name, kind: row.kind, content: Bytes::from(content) })
 }
 
-/// Removes files that no version names: those of deleted Workers, and of uploads that a crash cut short.
+/// Removes these modules. A crash on the way leaves what the next start sweeps.
+pub(super) fn remove_modules(folder: &Path, hashes: &[String]) -> Result<(), WorkersError> {
+    for sha256 in hashes {
+        let path = folder.join(sha256);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::file("remove", &path, &error).into());
+            }
+            Ok(()) | Err(_) => fault::point("workers: module removed"),
+        }
+    }
+    Ok(())
+}
+
+/// Removes files that no version names: those that a crash left on their way in or out.
 pub(super) fn sweep(folder: &Path, named: &HashSet<String>) -> Result<(), WorkersError> {
     create_folder(folder)?;
     let failed = |error: io::Error| StoreError::file("sweep the folder", folder, &error);

@@ -259,13 +259,13 @@ pub(super) fn deployments(
 }
 
 /// Removes all but the newest `versions_kept` versions and `deployments_kept` deployments; what the active deployment
-/// names stays however old it is.
+/// names stays however old it is. Returns the modules of what was removed: others may have them too.
 pub(super) fn prune(
     db: &Connection,
     name: &ScriptName,
     versions_kept: u64,
     deployments_kept: u64,
-) -> Result<(), WorkersError> {
+) -> Result<Vec<String>, WorkersError> {
     db.execute(
         "DELETE FROM workers_deployments WHERE script = ?1 AND sequence NOT IN \
          (SELECT sequence FROM workers_deployments WHERE script = ?1 ORDER BY sequence DESC LIMIT ?2)",
@@ -280,11 +280,13 @@ pub(super) fn prune(
          (SELECT last_number FROM workers_scripts WHERE name = ?1) - ?2",
     )?;
     let rows = statement.query_map(params![name.as_str(), versions_kept], |row| row.get::<_, String>(0))?;
+    let mut dropped = Vec::new();
     for id in rows {
         let id: VersionId = parsed(&id?, "version id")?;
         if active.contains(&id) {
             continue;
         }
+        dropped.extend(module_hashes(db, "version = ?1", &id.to_string())?);
         for sql in [
             "DELETE FROM workers_modules WHERE version = ?1",
             "DELETE FROM workers_secrets WHERE version = ?1",
@@ -293,13 +295,19 @@ pub(super) fn prune(
             db.execute(sql, [id.to_string()])?;
         }
     }
-    Ok(())
+    Ok(dropped)
 }
 
-pub(super) fn delete_script(db: &Connection, name: &str) -> Result<Option<Vec<VersionId>>, WorkersError> {
+/// The versions and modules of the script that was removed; others may have the same modules.
+pub(super) fn delete_script(
+    db: &Connection,
+    name: &str,
+) -> Result<Option<(Vec<VersionId>, Vec<String>)>, WorkersError> {
     let mut statement = db.prepare_cached("SELECT id FROM workers_versions WHERE script = ?1")?;
     let rows = statement.query_map([name], |row| row.get::<_, String>(0))?;
     let ids: Vec<VersionId> = rows.map(|id| parsed(&id?, "version id")).collect::<Result<_, _>>()?;
+    let of_script = "version IN (SELECT id FROM workers_versions WHERE script = ?1)";
+    let dropped = module_hashes(db, of_script, name)?;
     for sql in [
         "DELETE FROM workers_modules WHERE version IN (SELECT id FROM workers_versions WHERE script = ?1)",
         "DELETE FROM workers_secrets WHERE version IN (SELECT id FROM workers_versions WHERE script = ?1)",
@@ -311,7 +319,27 @@ pub(super) fn delete_script(db: &Connection, name: &str) -> Result<Option<Vec<Ve
         db.execute(sql, [name])?;
     }
     let is_deleted = db.execute("DELETE FROM workers_scripts WHERE name = ?1", [name])? == 1;
-    Ok(is_deleted.then_some(ids))
+    Ok(is_deleted.then_some((ids, dropped)))
+}
+
+fn module_hashes(db: &Connection, condition: &'static str, value: &str) -> Result<Vec<String>, WorkersError> {
+    let sql = format!("SELECT DISTINCT sha256 FROM workers_modules WHERE {condition}");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([value], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Those of `hashes` that no version names.
+pub(super) fn unnamed(db: &Connection, hashes: Vec<String>) -> Result<Vec<String>, WorkersError> {
+    let mut is_unnamed =
+        db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM workers_modules WHERE sha256 = ?1)")?;
+    let mut gone = Vec::new();
+    for sha256 in hashes {
+        if is_unnamed.query_row([&sha256], |row| row.get(0))? {
+            gone.push(sha256);
+        }
+    }
+    Ok(gone)
 }
 
 pub(super) fn published(db: &Connection) -> Result<Vec<Published>, WorkersError> {

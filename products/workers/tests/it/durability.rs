@@ -111,6 +111,25 @@ async fn a_damaged_module_is_noticed_when_it_is_loaded() {
     assert!(
         room.register.load(version).await.unwrap_err().to_string().contains("not those that were written")
     );
+    room.put("hello", &module("export default {}")).await.ok();
+    assert!(room.register.load(version).await.unwrap().is_some(), "uploading the same bytes mends it");
+}
+
+#[tokio::test]
+async fn modules_go_with_the_last_version_that_has_them() {
+    let room = Room::open().await;
+    let shared = module("export default {shared: true}");
+    room.deployed("one", &shared).await;
+    room.deployed("one", &module("export default {a: 1}")).await;
+    let other = room.deployed("two", &shared).await;
+    let count = || fs::read_dir(room.folder.path().join("workers/modules")).unwrap().count();
+    assert_eq!(count(), 2);
+    room.json("DELETE", "/scripts/one", json!(null)).await.ok();
+    assert_eq!(count(), 1, "what the other Worker has too stays");
+    assert!(room.register.load(other).await.unwrap().is_some());
+    room.json("DELETE", "/scripts/two", json!(null)).await.ok();
+    assert_eq!(count(), 0);
+    room.deployed("two", &shared).await;
 }
 
 async fn taken(semaphore: &Semaphore) {

@@ -67,6 +67,39 @@ async fn an_inherited_binding_is_the_latest_versions() {
 }
 
 #[tokio::test]
+async fn a_binding_can_be_inherited_from_a_version_that_is_named() {
+    let room = Room::open().await;
+    let var = |text: &str| json!([{"name": "VAR", "type": "plain_text", "text": text}]);
+    let first = room.deployed("hello", &upload(var("first"))).await;
+    room.put("hello", &upload(var("second"))).await.ok();
+    let inherit = |name: &str, version: &str| json!({"name": name, "type": "inherit", "old_name": "VAR", "version_id": version});
+    let both = json!([inherit("OLD", &first.to_string()), inherit("NEW", "latest")]);
+    room.post_version("hello", &upload(both)).await.ok();
+    let texts = |room: &Room| -> Vec<(String, String)> {
+        let text = |binding: &Binding| match &binding.kind {
+            BindingKind::PlainText(text) => (binding.name.clone(), text.clone()),
+            other => panic!("{other:?}"),
+        };
+        room.runtime.last().bindings.iter().map(text).collect()
+    };
+    let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    assert_eq!(texts(&room), [pair("OLD", "first"), pair("NEW", "second")]);
+
+    let patch = json!({"env": {"OLD": null, "NEW": inherit("NEW", &first.to_string())}});
+    room.json("PATCH", "/workers/hello/versions/latest", patch).await.ok();
+    assert_eq!(texts(&room), [pair("NEW", "first")], "without an upload too");
+
+    for nobody in ["0b9c5d14-7d3c-4d0c-8b43-1f2ad0a7a0c1", "first"] {
+        let answer = room.post_version("hello", &upload(json!([inherit("OLD", nobody)]))).await;
+        let (status, code, text) = answer.refusal();
+        assert!(
+            (status, code) == (400, 10_057) && text.starts_with("inherit binding 'OLD' is invalid"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_secret_is_overwritten_by_name_whatever_its_new_type() {
     let room = Room::open().await;
     first(&room).await;
