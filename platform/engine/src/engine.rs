@@ -34,9 +34,6 @@ const IDLE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Processes that end while they are being acquired: after so many tries the version counts as unavailable.
 const ACQUIRE_ATTEMPTS_MAX: usize = 5;
 
-/// How long a deploy waits until the streams of calls to the old version are cut. Without a call it takes microseconds.
-const CUT_TIMEOUT: Duration = Duration::from_millis(200);
-
 /// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
 const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -322,10 +319,10 @@ impl Engine {
     }
 
     /// Puts the process of a slot to rest that no request finds any more; one that still starts sees that itself.
-    fn retire_slot(&self, slot: &Slot) -> Option<Arc<Process>> {
-        let process = slot.take_running()?;
-        self.drain_in_background(&process);
-        Some(process)
+    fn retire_slot(&self, slot: &Slot) {
+        if let Some(process) = slot.take_running() {
+            self.drain_in_background(&process);
+        }
     }
 
     /// Takes a process out of use at once and ends it once it has finished.
@@ -422,19 +419,12 @@ impl Runtime for Engine {
         async move { self.try_out(version).await.map_err(TrialError::from) }.boxed()
     }
 
-    fn retire(&self, versions: Vec<VersionId>) -> BoxFuture<'_, ()> {
-        let retired: Vec<_> = versions
-            .iter()
-            .filter_map(|version| {
-                let slot = self.slots().remove(version)?;
-                self.retire_slot(&slot)
-            })
-            .collect();
-        async move {
-            let cuts = join_all(retired.iter().map(|process| process.without_streams()));
-            // Whoever is in the middle of a call is cut when it is finished.
-            tokio::time::timeout(CUT_TIMEOUT, cuts).await.ok();
+    fn retire(&self, versions: Vec<VersionId>) {
+        for version in versions {
+            let slot = self.slots().remove(&version);
+            if let Some(slot) = slot {
+                self.retire_slot(&slot);
+            }
         }
-        .boxed()
     }
 }

@@ -5,25 +5,27 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Request, Response, StatusCode, header},
+    http::{HeaderMap, Method, Request, Response, StatusCode, header},
 };
-use engine::{CallsLease, Engine, Lease};
-use http_body_util::BodyExt;
+use engine::{CallsLease, Engine, Lease, RequestBody};
+use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use model::{Caller, ServiceTarget, VersionId};
 use tasks::Tasks;
 use workerd_wire::headers::{BINDING_HEADER, binding_authority};
-use workers::Routes;
+use workers::{Route, Routes};
 
 use crate::calls;
 
 /// How often a request that did not reach its target is sent again.
 const SEND_ATTEMPTS_MAX: usize = 3;
+const ENDED_EACH_TIME: &str = "the Worker's process ended each time";
+const NOT_DEPLOYED: &str = "the Worker has no deployment";
 /// Bytes on their way between two Workers, each direction.
 const SPLICE_BUFFER_BYTES: usize = 16 * 1024;
 
-/// What calls need.
+/// What calls between Workers need.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) engine: Engine,
@@ -31,60 +33,78 @@ pub(crate) struct Services {
     pub(crate) tasks: Tasks,
 }
 
-impl Services {
-    /// Answers a request or a call on the caller's binding `name`.
-    pub(crate) async fn answer(
-        &self,
-        caller: &Caller,
-        name: &str,
-        target: &ServiceTarget,
-        request: Request<Body>,
-    ) -> Response<Body> {
-        let said = |cause: &str| {
-            tracing::warn!(script = %caller.script, binding = name, target = %target.script, cause, "A service binding failed");
-            format!("service binding \"{name}\" to Worker \"{}\": {cause}", target.script)
-        };
-        if request.method() == axum::http::Method::CONNECT {
+/// One binding of a Worker to another.
+#[derive(Clone)]
+pub(crate) struct Binding {
+    pub(crate) services: Services,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) name: String,
+    pub(crate) target: ServiceTarget,
+}
+
+impl Binding {
+    /// Answers a request, or takes over a stream of calls.
+    pub(crate) async fn answer(self, request: Request<Body>) -> Response<Body> {
+        if request.method() == Method::CONNECT {
             let caller_side = hyper::upgrade::on(request);
-            match self.call(target).await {
-                Ok((target_side, lease)) => {
-                    let carry = calls::carry(caller_side, target_side, lease);
-                    self.tasks.spawn_draining("service-calls", carry);
-                }
-                Err(cause) => {
-                    let refuse = calls::refuse(caller_side, said(&cause));
-                    self.tasks.spawn("service-refusal", refuse);
-                }
-            }
+            self.services.tasks.clone().spawn_draining("service-calls", calls::carry(caller_side, self));
             return Response::new(Body::empty());
         }
-        self.send(target, request).await.unwrap_or_else(|cause| refusal(said(&cause)))
+        self.send(request).await.unwrap_or_else(|cause| refusal(self.failed(&cause)))
     }
 
-    async fn lease(&self, target: &ServiceTarget) -> Result<(VersionId, Lease), String> {
-        let route = self.routes.find_script(&target.script).ok_or("the Worker does not exist")?;
-        let version = route.choose(rand::random()).ok_or("the Worker has no deployment")?;
-        let lease = self.engine.acquire_by(version, &target.entrypoint).await;
-        Ok((version, lease.map_err(|error| error.to_string())?))
+    /// Logs a failure, and says it to the caller's author.
+    pub(crate) fn failed(&self, cause: &str) -> String {
+        let (name, target) = (&self.name, &self.target.script);
+        tracing::warn!(script = %self.caller.script, binding = name, %target, cause, "A service binding failed");
+        format!("service binding \"{name}\" to Worker \"{target}\": {cause}")
     }
 
-    async fn send(
+    /// The version for one call.
+    pub(crate) fn draw(&self) -> Result<VersionId, String> {
+        self.route()?.choose(rand::random()).ok_or_else(|| NOT_DEPLOYED.to_owned())
+    }
+
+    /// Reaches the process of a version, the newest if that one has gone meanwhile, for calls.
+    pub(crate) async fn open(
         &self,
-        target: &ServiceTarget,
-        mut request: Request<Body>,
-    ) -> Result<Response<Body>, String> {
+        drawn: Option<VersionId>,
+    ) -> Result<(VersionId, Upgraded, CallsLease), String> {
+        let mut drawn = drawn;
+        for _ in 0..SEND_ATTEMPTS_MAX {
+            let version = drawn.take().map_or_else(|| self.draw(), Ok)?;
+            let lease = self.lease(version).await?;
+            if let Ok((stream, lease)) = lease.open_rpc().await {
+                return Ok((version, stream, lease));
+            }
+        }
+        Err(ENDED_EACH_TIME.to_owned())
+    }
+
+    fn route(&self) -> Result<Arc<Route>, String> {
+        self.services.routes.find_script(&self.target.script).ok_or_else(|| "the Worker does not exist".to_owned())
+    }
+
+    async fn lease(&self, version: VersionId) -> Result<Lease, String> {
+        let lease = self.services.engine.acquire_by(version, &self.target.entrypoint).await;
+        lease.map_err(|error| error.to_string())
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, String> {
         request.headers_mut().remove(BINDING_HEADER);
         let caller_side =
             request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
         *request.extensions_mut() = axum::http::Extensions::new();
+        let mut spare = engine::copy_if_repeatable(&request);
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         for _ in 0..SEND_ATTEMPTS_MAX {
-            let (_, lease) = self.lease(target).await?;
+            let version = ingress::version_for(&*self.route()?, request.headers()).ok_or(NOT_DEPLOYED)?;
+            let lease = self.lease(version).await?;
             let mut response = match lease.send(request).await {
                 Ok(response) => response,
-                Err(error) => match error.request {
-                    Some(unsent) => {
-                        request = unsent;
+                Err(error) => match error.request.or_else(|| Some(spare.take()?.map(|()| nothing()))) {
+                    Some(again) => {
+                        request = again;
                         continue;
                     }
                     None => return Err(error.cause),
@@ -94,31 +114,17 @@ impl Services {
                 && response.status() == StatusCode::SWITCHING_PROTOCOLS
             {
                 let target_side = hyper::upgrade::on(&mut response);
-                self.splice(caller_side, target_side, lease);
+                self.services.splice(caller_side, target_side, lease);
             } else {
                 strip_connection(response.headers_mut());
             }
             return Ok(response.map(Body::new));
         }
-        Err("the Worker's process ended each time".to_owned())
+        Err(ENDED_EACH_TIME.to_owned())
     }
+}
 
-    /// Opens a stream of calls to the target.
-    async fn call(&self, target: &ServiceTarget) -> Result<(Upgraded, CallsLease), String> {
-        for _ in 0..SEND_ATTEMPTS_MAX {
-            let (version, lease) = self.lease(target).await?;
-            let Ok((target_side, lease)) = lease.open_rpc().await else { continue };
-            // The caller keeps the stream, so it must not begin at a version that was replaced meanwhile. One that is
-            // replaced from now on finds this lease and has the stream cut.
-            let route = self.routes.find_script(&target.script);
-            if !route.is_some_and(|route| route.versions.iter().any(|share| share.version == version)) {
-                continue;
-            }
-            return Ok((target_side, lease));
-        }
-        Err("the Worker's process ended or was replaced each time".to_owned())
-    }
-
+impl Services {
     /// Carries a WebSocket's bytes both ways until one side ends; the target stays awake until then.
     fn splice(&self, caller: OnUpgrade, target: OnUpgrade, lease: Lease) {
         self.tasks.spawn_draining("service-splice", async move {
@@ -151,6 +157,10 @@ fn strip_connection(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
         headers.remove(name);
     }
+}
+
+fn nothing() -> RequestBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 fn refusal(text: String) -> Response<Body> {
