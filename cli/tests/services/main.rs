@@ -2,6 +2,9 @@
 //! one promise. How a binding is uploaded and listed is shown by the register's own tests.
 
 mod changes;
+mod chains;
+mod deploys;
 mod refusals;
+mod rollouts;
 mod support;
 mod values;

@@ -1,7 +1,10 @@
 //! Service bindings: a Worker calls another one. Its requests and its calls (JS RPC, a stream that only workerd
 //! understands) arrive on the caller's own socket; they go to the target's process, which is started if it sleeps.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use axum::{
     body::Body,
@@ -11,17 +14,24 @@ use engine::{CallsLease, Engine, Lease, RequestBody};
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use ingress::CF_EW_VIA;
 use model::{Caller, ServiceTarget, VersionId};
+use product::Runtime as _;
 use tasks::Tasks;
 use workerd_wire::headers::{BINDING_HEADER, binding_authority};
 use workers::{Route, Routes};
 
 use crate::calls;
 
-/// How often a request that did not reach its target is sent again.
-const SEND_ATTEMPTS_MAX: usize = 3;
+/// How often a process is looked for: each time the one before was replaced or ended.
+const ATTEMPTS_MAX: usize = 10;
 const ENDED_EACH_TIME: &str = "the Worker's process ended each time";
 const NOT_DEPLOYED: &str = "the Worker has no deployment";
+/// Through how many Workers a request may pass (Cloudflare: service bindings page, 32 invocations for each request).
+const INVOCATIONS_MAX: u32 = 32;
+/// Requests over one Worker's service bindings that wait for an answer; fewer than the 2048 connections that its process
+/// has to us. A Worker that calls itself without end, with a new request each time, comes here.
+const REQUESTS_MAX: usize = 1536;
 /// Bytes on their way between two Workers, each direction.
 const SPLICE_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -31,6 +41,7 @@ pub(crate) struct Services {
     pub(crate) engine: Engine,
     pub(crate) routes: Routes,
     pub(crate) tasks: Tasks,
+    pub(crate) waiting: Waiting,
 }
 
 /// One binding of a Worker to another.
@@ -65,17 +76,17 @@ impl Binding {
         self.route()?.choose(rand::random()).ok_or_else(|| NOT_DEPLOYED.to_owned())
     }
 
-    /// Reaches the process of a version, the newest if that one has gone meanwhile, for calls.
+    /// Reaches the process of a version for calls; that of the newest one if it was replaced meanwhile.
     pub(crate) async fn open(
         &self,
-        drawn: Option<VersionId>,
+        mut drawn: Option<VersionId>,
     ) -> Result<(VersionId, Upgraded, CallsLease), String> {
-        let mut drawn = drawn;
-        for _ in 0..SEND_ATTEMPTS_MAX {
+        for _ in 0..ATTEMPTS_MAX {
             let version = drawn.take().map_or_else(|| self.draw(), Ok)?;
-            let lease = self.lease(version).await?;
-            if let Ok((stream, lease)) = lease.open_rpc().await {
-                return Ok((version, stream, lease));
+            let Some(lease) = self.lease(version).await? else { continue };
+            match lease.open_rpc().await {
+                Ok((stream, lease)) => return Ok((version, stream, lease)),
+                Err(error) => tracing::debug!(%version, %error, "Opening a stream of calls again"),
             }
         }
         Err(ENDED_EACH_TIME.to_owned())
@@ -85,9 +96,17 @@ impl Binding {
         self.services.routes.find_script(&self.target.script).ok_or_else(|| "the Worker does not exist".to_owned())
     }
 
-    async fn lease(&self, version: VersionId) -> Result<Lease, String> {
-        let lease = self.services.engine.acquire_by(version, &self.target.entrypoint).await;
-        lease.map_err(|error| error.to_string())
+    /// `None` if the version was replaced meanwhile.
+    async fn lease(&self, version: VersionId) -> Result<Option<Lease>, String> {
+        let engine = &self.services.engine;
+        let lease = engine.acquire_by(version, &self.target.entrypoint).await.map_err(|error| error.to_string())?;
+        let is_deployed = |route: Arc<Route>| route.versions.iter().any(|share| share.version == version);
+        if lease.is_some() && !self.route().is_ok_and(is_deployed) {
+            // It was retired before we asked for it: we have started it again, and nobody else would put it to rest.
+            engine.retire(vec![version]);
+            return Ok(None);
+        }
+        Ok(lease)
     }
 
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, String> {
@@ -95,11 +114,18 @@ impl Binding {
         let caller_side =
             request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
         *request.extensions_mut() = axum::http::Extensions::new();
+        let invocations_left = invocations_left(request.headers()).ok_or("the request passed through too many Workers")?;
+        request.headers_mut().insert(CF_EW_VIA, invocations_left.into());
+        let _waits = self
+            .services
+            .waiting
+            .enter(self.caller.version)
+            .ok_or("too many requests at once; does a Worker call itself without end?")?;
         let mut spare = engine::copy_if_repeatable(&request);
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        for _ in 0..SEND_ATTEMPTS_MAX {
+        for _ in 0..ATTEMPTS_MAX {
             let version = ingress::version_for(&*self.route()?, request.headers()).ok_or(NOT_DEPLOYED)?;
-            let lease = self.lease(version).await?;
+            let Some(lease) = self.lease(version).await? else { continue };
             let mut response = match lease.send(request).await {
                 Ok(response) => response,
                 Err(error) => match error.request.or_else(|| Some(spare.take()?.map(|()| nothing()))) {
@@ -136,6 +162,50 @@ impl Services {
             drop(lease);
         });
     }
+}
+
+/// Requests over service bindings that wait for an answer, by the version that sent them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Waiting(Arc<Mutex<HashMap<VersionId, usize>>>);
+
+/// One such request.
+struct Waits {
+    waiting: Waiting,
+    version: VersionId,
+}
+
+impl Waiting {
+    fn enter(&self, version: VersionId) -> Option<Waits> {
+        let mut counts = self.lock();
+        let count = counts.entry(version).or_default();
+        if *count == REQUESTS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Waits { waiting: self.clone(), version })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<VersionId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut counts = self.waiting.lock();
+        if let Entry::Occupied(mut count) = counts.entry(self.version) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// How many Workers a request may still pass through; known only of one that is passed on with its headers.
+fn invocations_left(headers: &HeaderMap) -> Option<u32> {
+    let left = headers.get(CF_EW_VIA).and_then(|value| value.to_str().ok()?.parse().ok());
+    left.unwrap_or(INVOCATIONS_MAX).min(INVOCATIONS_MAX).checked_sub(1)
 }
 
 /// The binding that a CONNECT's authority names, among the caller's.
