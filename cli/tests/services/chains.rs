@@ -19,7 +19,9 @@ export default class extends WorkerEntrypoint {{
     async fetch(request) {{
         const url = new URL(request.url);
         const left = Number(url.searchParams.get("left"));
-        if (url.pathname === "/call") return Response.json(await this.pass(left));
+        if (url.pathname === "/call") {{
+            return this.pass(left).then(Response.json, (error) => new Response(error.message, {{ status: 503 }}));
+        }}
         if (left === 0) return Response.json([{name:?}]);
         url.searchParams.set("left", left - 1);
         // Either a request of its own, or the one that came, with its headers.
@@ -55,7 +57,7 @@ async fn a_worker_that_calls_itself_without_end_is_refused_with_the_reason() {
     for (path, status, reason) in [
         ("/forward", 503, "passed through too many Workers"),
         ("/fetch", 503, "call itself without end"),
-        ("/call", 500, ""),
+        ("/call", 503, "too many calls at once"),
     ] {
         let path = format!("{path}?left=1000000000");
         let endless = ask(&server, "itself", &path);

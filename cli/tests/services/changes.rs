@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use testkit::{Process, Server, wait_until, within};
+use testkit::{Process, Script, Server, wait_until, within};
 
 use crate::support::{SOON, ask, asking, being, entrypoint, service};
 
@@ -124,6 +124,30 @@ async fn a_killed_target_is_started_again_by_the_next_call() {
         assert_eq!(ask(&server, "caller", path).await.expect(200).json(), "alive");
     }
     server.log().expect("ended unasked");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_target_dies_is_repeated_if_it_may_be_and_refused_by_name_if_not() {
+    let server = Server::start().await;
+    let source = r#"
+export default { async fetch(request) { await scheduler.wait(700); return new Response(request.method); } };"#;
+    server.deploy(&Script::module("target", source)).await;
+    let body = r#"
+        const method = url.pathname.slice(1);
+        return env.TARGET.fetch("http://x/", { method, body: method === "POST" ? "x" : undefined });"#;
+    server.deploy(&asking("caller", body).binding(service("TARGET", "target"))).await;
+    for (path, status) in [("/GET", 200), ("/POST", 503)] {
+        let (answer, ()) = tokio::join!(ask(&server, "caller", path), async {
+            tokio::time::sleep(Duration::from_millis(350)).await;
+            kill(&target_process(&server));
+        });
+        let text = answer.expect(status).text();
+        let wanted = if status == 200 { "GET" } else { "service binding \"TARGET\" to Worker \"target\"" };
+        assert!(text.contains(wanted), "{path}: {text}");
+    }
+    server.log().expect("ended unasked");
+    server.log().expect("A service binding failed");
     server.stop().await;
 }
 

@@ -36,7 +36,8 @@ const CALLER: &str = r#"
 /// Two versions with shares of 100 %, and a Worker that calls them.
 async fn split(old_share: u32) -> (Server, String, String) {
     let server = Server::start().await;
-    let script = Script::module("target", TELLING).binding(json!({"name": "META", "type": "version_metadata"}));
+    let script =
+        Script::module("target", TELLING).binding(json!({"name": "META", "type": "version_metadata"}));
     let deployed = server.deploy(&script).await;
     let old = deployed["result"]["deployment_id"].as_str().expect("an id").to_owned();
     let latest = "/accounts/{account}/workers/workers/target/versions/latest";
@@ -64,7 +65,8 @@ async fn each_call_and_each_request_has_its_version_drawn_by_share() {
     let (server, old, new) = split(70).await;
     for kind in ["call", "fetch"] {
         let seen = ids(&server, &format!("/{kind}?count={CALLS}")).await;
-        let count = |id: &str| f64::from(u32::try_from(seen.iter().filter(|seen| *seen == id).count()).expect("few"));
+        let count =
+            |id: &str| f64::from(u32::try_from(seen.iter().filter(|seen| *seen == id).count()).expect("few"));
         let expected = f64::from(CALLS) * 0.7;
         let sigma = (expected * 0.3).sqrt();
         assert!((count(&old) - expected).abs() <= 5.0 * sigma, "{kind}: {} of {CALLS}", count(&old));
@@ -76,7 +78,8 @@ async fn each_call_and_each_request_has_its_version_drawn_by_share() {
 #[tokio::test]
 async fn a_request_over_a_binding_can_name_its_version_or_keep_one_by_key() {
     let (server, old, new) = split(100).await;
-    let naming = |id: &str| format!("/fetch?count=20&Cloudflare-Workers-Version-Overrides=target%3D%22{id}%22");
+    let naming =
+        |id: &str| format!("/fetch?count=20&Cloudflare-Workers-Version-Overrides=target%3D%22{id}%22");
     assert_eq!(ids(&server, &naming(&new)).await, vec![new.clone(); 20], "one with 0 % too");
     assert_eq!(ids(&server, "/fetch?count=20").await, vec![old.clone(); 20]);
     // Calls have no headers, and what the caller was asked with is not passed on.

@@ -93,13 +93,17 @@ impl Binding {
     }
 
     fn route(&self) -> Result<Arc<Route>, String> {
-        self.services.routes.find_script(&self.target.script).ok_or_else(|| "the Worker does not exist".to_owned())
+        self.services
+            .routes
+            .find_script(&self.target.script)
+            .ok_or_else(|| "the Worker does not exist".to_owned())
     }
 
     /// `None` if the version was replaced meanwhile.
     async fn lease(&self, version: VersionId) -> Result<Option<Lease>, String> {
         let engine = &self.services.engine;
-        let lease = engine.acquire_by(version, &self.target.entrypoint).await.map_err(|error| error.to_string())?;
+        let lease =
+            engine.acquire_by(version, &self.target.entrypoint).await.map_err(|error| error.to_string())?;
         let is_deployed = |route: Arc<Route>| route.versions.iter().any(|share| share.version == version);
         if lease.is_some() && !self.route().is_ok_and(is_deployed) {
             // It was retired before we asked for it: we have started it again, and nobody else would put it to rest.
@@ -114,7 +118,8 @@ impl Binding {
         let caller_side =
             request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
         *request.extensions_mut() = axum::http::Extensions::new();
-        let invocations_left = invocations_left(request.headers()).ok_or("the request passed through too many Workers")?;
+        let invocations_left =
+            invocations_left(request.headers()).ok_or("the request passed through too many Workers")?;
         request.headers_mut().insert(CF_EW_VIA, invocations_left.into());
         let _waits = self
             .services

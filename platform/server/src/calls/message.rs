@@ -399,7 +399,8 @@ impl Reader<'_> {
     fn payload(&self, parent: Struct, index: usize) -> Result<Vec<Capability>, Unreadable> {
         const LIST: u64 = 1;
         const COMPOSITE: u32 = 7;
-        let list = self.child(parent, index)?.and_then(|payload| Some((payload.segment, payload.pointer(1)?)));
+        let list =
+            self.child(parent, index)?.and_then(|payload| Some((payload.segment, payload.pointer(1)?)));
         let list = list.map(|(segment, at)| self.content(segment, at)).transpose()?.flatten();
         let Some(Content { segment, at, word }) = list else { return Ok(Vec::new()) };
         if word & 0b11 != LIST || high(word) & 0b111 != COMPOSITE {
@@ -480,7 +481,7 @@ fn as_usize(number: u32) -> usize {
 
 /// What we say ourselves. Each is one message of one segment, laid out in the order of its pointers.
 pub(crate) mod own {
-    use super::{ABORT, BOOTSTRAP, CALL, DISEMBARGO, FINISH, RELEASE, RESOLVE, RETURN, WORD_BYTES};
+    use super::{BOOTSTRAP, DISEMBARGO, FINISH, RELEASE, RESOLVE, RETURN, WORD_BYTES};
 
     /// The longest reason that we give.
     const REASON_BYTES_MAX: usize = 4096;
@@ -564,10 +565,138 @@ pub(crate) mod own {
 
     /// A message whose body has so much data and so many pointers, and begins with `words`.
     fn message(tag: u16, data_words: u64, pointers: u64, words: &[u64]) -> Vec<u8> {
-        debug_assert!([ABORT, CALL].iter().all(|other| *other != tag), "we neither call nor abort");
         let head = [1 << 32 | 1 << 48, u64::from(tag), data_words << 32 | pointers << 48];
         // One segment, and its size.
         let table = ((head.len() + words.len()) as u64) << 32;
         [table].iter().chain(&head).chain(words).flat_map(|word| word.to_le_bytes()).collect()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{
+        Body, CapabilityKind, Id, Owner, Target, length,
+        own::{self, Failure},
+        read,
+    };
+    use crate::calls::tables::Side;
+
+    /// Three calls of the pinned workerd as they went over the wire: one with a callback, one that returns a stream, one
+    /// that throws. A message a line, by whoever said it.
+    pub(crate) fn recorded() -> Vec<(Side, Vec<u8>)> {
+        let byte = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+        let lines = include_str!("recorded.txt").lines();
+        lines
+            .map(|line| match line.split_once(' ').unwrap() {
+                ("caller", hex) => (Side::Caller, hex.as_bytes().chunks(2).map(byte).collect()),
+                ("target", hex) => (Side::Target, hex.as_bytes().chunks(2).map(byte).collect()),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_recorded_message_is_read_and_keeps_its_numbers_apart() {
+        let mut kinds = [0; 4];
+        for (_, message) in recorded() {
+            assert_eq!(length(&message), Ok(Some(message.len())));
+            let mut body = read(&message).unwrap();
+            if let Body::Call { params: capabilities, .. } | Body::Return { results: capabilities, .. } =
+                &body
+            {
+                for capability in capabilities {
+                    kinds[match capability.kind {
+                        CapabilityKind::Hosted => 0,
+                        CapabilityKind::Promise => 1,
+                        CapabilityKind::Returned => 2,
+                        CapabilityKind::Answered => 3,
+                    }] += 1;
+                }
+            }
+            // Numbers of one side are changed and those of the other are not, whatever the layout.
+            let mut changed = message.clone();
+            let mut count = 0;
+            body.for_each_id(Owner::Speaker, |id| {
+                id.set(&mut changed, id.value | 5 << 22);
+                count += 1;
+            });
+            let differences = message.iter().zip(&changed).filter(|(before, after)| before != after).count();
+            assert!(count <= differences && differences <= 2 * count, "{body:?}");
+            assert_eq!(read(&changed).unwrap(), body);
+        }
+        assert!(0 < kinds[0] && 0 < kinds[1] && 0 < kinds[3], "{kinds:?}");
+    }
+
+    #[test]
+    fn what_we_say_ourselves_can_be_read() {
+        let said = |message: Vec<u8>| {
+            assert_eq!(length(&message), Ok(Some(message.len())));
+            read(&message).unwrap()
+        };
+        assert_eq!(said(own::bootstrap(7)), Body::Bootstrap { question: 7 });
+        for releases in [true, false] {
+            let finish = said(own::finish(7, releases));
+            assert!(matches!(finish, Body::Finish { question: Id { value: 7, .. }, releases_results }
+                if releases_results == releases));
+        }
+        assert!(matches!(said(own::release(7, 3)), Body::Release { export: Id { value: 7, .. }, count: 3 }));
+        let Body::Return { answer, results, is_last_word: false, .. } = said(own::bootstrap_answer(7, 9))
+        else {
+            panic!("not a return")
+        };
+        assert_eq!((answer.value, results[0].kind, results[0].id.value), (7, CapabilityKind::Hosted, 9));
+        for failure in [Failure::Lost, Failure::Refused("why".repeat(5000))] {
+            let answer = said(own::failed_answer(7, &failure));
+            assert!(matches!(
+                answer,
+                Body::Return { answer: Id { value: 7, .. }, releases_params: false, .. }
+            ));
+            let promise = said(own::failed_promise(7, &failure));
+            assert!(matches!(promise, Body::Resolve { promise: Id { value: 7, .. }, capability: None }));
+        }
+        let echo = said(own::disembargo_echo(7));
+        assert!(matches!(echo, Body::Disembargo { embargo: Id { value: 7, .. }, is_echo: true, .. }));
+    }
+
+    #[test]
+    fn a_call_on_an_answer_becomes_one_on_an_export() {
+        let is_on_answer = |message: &Vec<u8>| {
+            matches!(read(message).unwrap(), Body::Call { target: Target::Answer { .. }, .. })
+        };
+        let (_, mut message) = recorded().into_iter().find(|(_, message)| is_on_answer(message)).unwrap();
+        let Ok(Body::Call { target: Target::Answer { place, .. }, .. }) = read(&message) else { panic!() };
+        place.set_export(&mut message, 9);
+        let target = read(&message).unwrap();
+        assert!(
+            matches!(target, Body::Call { target: Target::Export(Id { value: 9, .. }), .. }),
+            "{target:?}"
+        );
+    }
+
+    /// Whatever stands in a message, reading it ends and reaches nothing outside of it.
+    #[test]
+    fn damaged_messages_are_refused_or_read() {
+        let mut state = 1_u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap()
+        };
+        for (_, message) in recorded() {
+            for _ in 0..500 {
+                let mut damaged = message.clone();
+                for _ in 0..=random() % 3 {
+                    let at = random() % damaged.len();
+                    damaged[at] = u8::try_from(random() % 256).unwrap();
+                }
+                if length(&damaged) == Ok(Some(damaged.len()))
+                    && let Ok(mut body) = read(&damaged)
+                {
+                    body.for_each_id(Owner::Listener, |id| id.set(&mut damaged, 1));
+                    body.for_each_id(Owner::Speaker, |id| id.set(&mut damaged, 2));
+                }
+            }
+        }
     }
 }

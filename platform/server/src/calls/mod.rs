@@ -36,8 +36,8 @@ const LINKS_MAX: u32 = SLOT_BITS >> SLOT_SHIFT;
 /// What waits for one process to start; the caller is not read beyond.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// Questions of one caller over one binding at once; a call is three for a moment, then one. A Worker that calls itself
-/// without end comes here.
-const QUESTIONS_MAX: usize = 16 * 1024;
+/// without end comes here: each level costs it 120 KB.
+const QUESTIONS_MAX: usize = 3072;
 
 /// Each link gives the numbers of its target's questions and exports a slot of their own in these bits: two targets draw the
 /// same numbers. The two bits above mean something to workerd, and 22 bits below are more than it ever has in use.
@@ -54,8 +54,7 @@ pub(crate) async fn carry(caller: OnUpgrade, binding: Binding) {
     let Ok(caller) = caller.await else { return };
     let Ok(Parts { io, read_buf, .. }) = caller.downcast::<TokioIo<UnixStream>>() else { return };
     let (from_caller, to_caller) = io.into_inner().into_split();
-    let stream =
-        Stream { binding, state: Mutex::default(), to_caller: tokio::sync::Mutex::new(to_caller) };
+    let stream = Stream { binding, state: Mutex::default(), to_caller: tokio::sync::Mutex::new(to_caller) };
     let (began, mut beginnings) = mpsc::channel(1);
     let links = async {
         let mut links = FuturesUnordered::new();
@@ -213,7 +212,8 @@ impl Stream {
         if let Some((slot, _)) = found {
             return Ok(*slot);
         }
-        let slot = (1..=LINKS_MAX).find(|slot| !state.links.contains_key(slot)).ok_or(Unreadable::TOO_MANY)?;
+        let slot =
+            (1..=LINKS_MAX).find(|slot| !state.links.contains_key(slot)).ok_or(Unreadable::TOO_MANY)?;
         let (version, standing) = match version {
             Ok(version) => {
                 heard.began.push(slot);
@@ -238,7 +238,9 @@ impl Stream {
                         return;
                     }
                     Standing::Opening(_) => (None, Arc::clone(&link.changed)),
-                    Standing::Open { to_target, .. } => (Some(Arc::clone(to_target)), Arc::clone(&link.changed)),
+                    Standing::Open { to_target, .. } => {
+                        (Some(Arc::clone(to_target)), Arc::clone(&link.changed))
+                    }
                     // The caller was told.
                     Standing::Lost(_) => return,
                 }
@@ -286,7 +288,8 @@ impl Stream {
         // Nobody else writes yet.
         let mut writer = to_target.lock().await;
         drop(writer.write_all(&own::bootstrap(BOOTSTRAP_QUESTION)).await);
-        let (incoming, from_target) = until_bootstrapped(from_target).await.map_err(|error| error.to_string())?;
+        let (incoming, from_target) =
+            until_bootstrapped(from_target).await.map_err(|error| error.to_string())?;
         drop(writer.write_all(&own::finish(BOOTSTRAP_QUESTION, false)).await);
         loop {
             let queue = {

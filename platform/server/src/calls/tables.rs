@@ -193,3 +193,82 @@ impl Party {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Side, Tables};
+    use crate::calls::message::{Body, length, own::Failure, read, tests::recorded};
+
+    fn messages(mut bytes: &[u8]) -> Vec<Body> {
+        let mut bodies = Vec::new();
+        while let Ok(Some(length)) = length(bytes) {
+            bodies.push(read(&bytes[..length]).unwrap());
+            bytes = &bytes[length..];
+        }
+        assert!(bytes.is_empty());
+        bodies
+    }
+
+    /// The recording without what concerns the object from which everything comes: a link never sees that.
+    fn of_a_link() -> Vec<(Side, Body)> {
+        let bodies = recorded().into_iter().map(|(side, message)| (side, read(&message).unwrap()));
+        let is_first = |body: &Body| match body {
+            Body::Bootstrap { .. } => true,
+            Body::Return { answer, .. } => answer.value == 0,
+            Body::Finish { question, .. } => question.value == 0,
+            _ => false,
+        };
+        let (mut bootstrap, mut rest) = (3, Vec::new());
+        for (side, body) in bodies {
+            if 0 < bootstrap && is_first(&body) {
+                bootstrap -= 1;
+            } else {
+                rest.push((side, body));
+            }
+        }
+        rest
+    }
+
+    #[test]
+    fn after_each_recorded_call_nothing_is_owed() {
+        let mut tables = Tables::default();
+        let mut idle = 0;
+        for (side, body) in of_a_link() {
+            let was_idle = tables.is_idle();
+            tables.note(side, &body);
+            idle += usize::from(!was_idle && tables.is_idle());
+        }
+        assert!(tables.is_idle(), "{tables:?}");
+        assert!(3 <= idle, "idle {idle} times in three calls");
+    }
+
+    #[test]
+    fn a_target_can_be_lost_at_any_moment() {
+        let recording = of_a_link();
+        for moment in 0..=recording.len() {
+            let mut tables = Tables::default();
+            for (side, body) in &recording[..moment] {
+                tables.note(*side, body);
+            }
+            let mut out = Vec::new();
+            tables.settle(&Failure::Lost, |id| id, &mut out);
+            // What the caller does about it: it finishes what failed, answers what was asked, and gives all back.
+            let mut replies = Vec::new();
+            for body in messages(&out) {
+                if let Body::Return { answer, .. } = body {
+                    replies.push(Body::Finish { question: answer, releases_results: false });
+                }
+            }
+            for reply in &replies {
+                tables.note(Side::Caller, reply);
+            }
+            let mut again = Vec::new();
+            tables.settle(&Failure::Lost, |id| id, &mut again);
+            assert!(again.is_empty(), "said twice at {moment}");
+            assert!(tables.caller.exports.is_empty() && tables.embargoes.is_empty());
+            let is_open = |question: &super::Question| !question.is_returned;
+            assert!(!tables.caller.questions.iter().any(|(id, question)| id >> 31 == 0 && is_open(question)));
+            assert!(tables.target.questions.values().all(|question| question.is_finished));
+        }
+    }
+}
