@@ -8,7 +8,7 @@ use testkit::{Script, Server, within};
 use crate::support::{ask, asking, service};
 
 /// How long endless calls may take until they are refused.
-const REFUSED_WITHIN: Duration = Duration::from_secs(30);
+const REFUSED_WITHIN: Duration = Duration::from_secs(120);
 
 /// One of a ring: `next` is called until `left` is 0.
 fn link(name: &str, next: &str) -> Script {
