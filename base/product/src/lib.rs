@@ -62,10 +62,9 @@ pub trait Runtime: Send + Sync {
     /// until something routes to it, no request reaches it.
     fn trial<'a>(&'a self, version: &'a WorkerVersion) -> BoxFuture<'a, Result<Trial, TrialError>>;
 
-    /// Drains and stops the processes of versions that no longer answer requests, in the background; returns when other
-    /// Workers' idle connections to them are cut, so that the next call goes elsewhere. A version that is asked for
-    /// again (a preview host, a rollback) simply starts anew.
-    fn retire(&self, versions: Vec<VersionId>) -> BoxFuture<'_, ()>;
+    /// Drains and stops the processes of versions that no longer answer requests, in the background. A version that is
+    /// asked for again (a preview host, a rollback) simply starts anew.
+    fn retire(&self, versions: Vec<VersionId>);
 }
 
 /// Where the engine finds the code of a version that has to start.

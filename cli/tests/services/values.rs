@@ -127,7 +127,7 @@ async fn calls_carry_values_errors_stubs_callbacks_and_streams() {
             stream: await new Response(await TARGET.stream()).text(),
             upload: await TARGET.length(upload),
             page: [page.status, page.headers.get("x-page"), await page.text()],
-            parallel: (await Promise.all(Array.from({ length: 50 }, (_, n) => TARGET.echo(n)))).length,
+            parallel: (await Promise.all(Array.from({ length: 1000 }, (_, n) => TARGET.echo(n)))).length,
         };"#;
     server.deploy(&asking("caller", body).binding(service("TARGET", "target"))).await;
     let wanted = json!({
@@ -139,7 +139,7 @@ async fn calls_carry_values_errors_stubs_callbacks_and_streams() {
         "stream": "abc",
         "upload": 70_000,
         "page": [418, "1", "a page"],
-        "parallel": 50,
+        "parallel": 1000,
     });
     for _ in 0..3 {
         assert_eq!(ask(&server, "caller", "/").await.expect(200).json(), wanted);

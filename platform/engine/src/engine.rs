@@ -34,9 +34,6 @@ const IDLE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Processes that end while they are being acquired: after so many tries the version counts as unavailable.
 const ACQUIRE_ATTEMPTS_MAX: usize = 5;
 
-/// How long a deploy waits until the streams of calls to the old version are cut. Without a call it takes microseconds.
-const CUT_TIMEOUT: Duration = Duration::from_millis(200);
-
 /// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
 const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -148,7 +145,7 @@ impl Engine {
     /// The process of a version: the running one, or a new one (the caller waits while it starts).
     pub async fn acquire(&self, version: VersionId) -> Result<Lease, StartError> {
         for _ in 0..ACQUIRE_ATTEMPTS_MAX {
-            let start = match self.look(version)? {
+            let start = match self.look(&self.slot(version))? {
                 Look::Ready(lease) => return Ok(lease),
                 Look::Wait(start) => start,
             };
@@ -160,14 +157,28 @@ impl Engine {
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
     }
 
-    /// The process of a version by a way in other than its default export. A process that was started before anybody
-    /// wanted this way is replaced.
-    pub async fn acquire_by(&self, version: VersionId, way: &Entrypoint) -> Result<Lease, StartError> {
+    /// The process of a version by one of its ways in. A process that was started before anybody wanted this way is
+    /// replaced. `None`: the version was retired meanwhile.
+    pub async fn acquire_by(
+        &self,
+        version: VersionId,
+        way: &Entrypoint,
+    ) -> Result<Option<Lease>, StartError> {
+        let slot = self.slot(version);
         for _ in 0..ACQUIRE_ATTEMPTS_MAX {
-            let slot = self.slot(version);
+            if !self.is_current(&slot) {
+                return Ok(None);
+            }
             slot.want(way)?;
-            match self.acquire(version).await?.by(way) {
-                Ok(lease) => return Ok(lease),
+            let lease = match self.look(&slot)? {
+                Look::Ready(lease) => lease,
+                Look::Wait(start) => match start.await?.lease() {
+                    Some(lease) => lease,
+                    None => continue,
+                },
+            };
+            match lease.by(way) {
+                Ok(lease) => return Ok(Some(lease)),
                 Err(_without) => {
                     // It may have been refused while this request waited: then the process stays as it is.
                     slot.want(way)?;
@@ -188,8 +199,7 @@ impl Engine {
         join_all(running.map(|process| self.drain(process))).await;
     }
 
-    fn look(&self, version: VersionId) -> Result<Look, StartError> {
-        let slot = self.slot(version);
+    fn look(&self, slot: &Arc<Slot>) -> Result<Look, StartError> {
         let now = self.0.workshop.clock.monotonic();
         slot.with_state(|state| {
             match state {
@@ -210,7 +220,7 @@ impl Engine {
                 }
                 State::Stopped | State::Resting(..) => {}
             }
-            let start = self.begin(&slot, self.clone().start_stored(version).boxed());
+            let start = self.begin(slot, self.clone().start_stored(Arc::clone(slot)).boxed());
             *state = State::Starting(start.clone());
             Ok(Look::Wait(start))
         })
@@ -227,9 +237,7 @@ impl Engine {
             if let Ok(process) = &outcome {
                 engine.watch(Arc::clone(&slot), Arc::clone(process));
                 // The version was retired while it started.
-                let is_current =
-                    engine.slots().get(&slot.version).is_some_and(|current| Arc::ptr_eq(current, &slot));
-                if !is_current {
+                if !engine.is_current(&slot) {
                     engine.retire_slot(&slot);
                 }
             }
@@ -240,12 +248,13 @@ impl Engine {
         async move { outcome.await.unwrap_or_else(|_| stopped()) }.boxed().shared()
     }
 
-    async fn start_stored(self, version: VersionId) -> Result<Arc<Process>, StartError> {
+    async fn start_stored(self, slot: Arc<Slot>) -> Result<Arc<Process>, StartError> {
+        let version = slot.version;
         let loaded = self.wiring().source.load(version).await;
         let loaded =
             loaded.map_err(|error| StartError::Unavailable(format!("read version {version}: {error}")))?;
         let worker = loaded.ok_or(StartError::Missing(version))?;
-        let (slot, caller) = (self.slot(version), Arc::new(worker.caller()));
+        let caller = Arc::new(worker.caller());
         // Ends: each further round has fewer ways left to doubt.
         loop {
             let ways = slot.ways();
@@ -322,10 +331,10 @@ impl Engine {
     }
 
     /// Puts the process of a slot to rest that no request finds any more; one that still starts sees that itself.
-    fn retire_slot(&self, slot: &Slot) -> Option<Arc<Process>> {
-        let process = slot.take_running()?;
-        self.drain_in_background(&process);
-        Some(process)
+    fn retire_slot(&self, slot: &Slot) {
+        if let Some(process) = slot.take_running() {
+            self.drain_in_background(&process);
+        }
     }
 
     /// Takes a process out of use at once and ends it once it has finished.
@@ -398,6 +407,11 @@ impl Engine {
         Arc::clone(self.slots().entry(version).or_insert_with(|| Arc::new(Slot::new(version))))
     }
 
+    /// Whether the version has not been retired since.
+    fn is_current(&self, slot: &Arc<Slot>) -> bool {
+        self.slots().get(&slot.version).is_some_and(|current| Arc::ptr_eq(current, slot))
+    }
+
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<VersionId, Arc<Slot>>> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -422,19 +436,12 @@ impl Runtime for Engine {
         async move { self.try_out(version).await.map_err(TrialError::from) }.boxed()
     }
 
-    fn retire(&self, versions: Vec<VersionId>) -> BoxFuture<'_, ()> {
-        let retired: Vec<_> = versions
-            .iter()
-            .filter_map(|version| {
-                let slot = self.slots().remove(version)?;
-                self.retire_slot(&slot)
-            })
-            .collect();
-        async move {
-            let cuts = join_all(retired.iter().map(|process| process.without_streams()));
-            // Whoever is in the middle of a call is cut when it is finished.
-            tokio::time::timeout(CUT_TIMEOUT, cuts).await.ok();
+    fn retire(&self, versions: Vec<VersionId>) {
+        for version in versions {
+            let slot = self.slots().remove(&version);
+            if let Some(slot) = slot {
+                self.retire_slot(&slot);
+            }
         }
-        .boxed()
     }
 }

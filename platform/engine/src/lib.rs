@@ -12,6 +12,7 @@ mod locate;
 mod output;
 mod pool;
 mod process;
+mod repeat;
 mod slot;
 mod usage;
 
@@ -21,3 +22,4 @@ pub use install::{InstallError, install};
 pub use locate::{Found, LocateError, Search, locate};
 pub use pool::{RequestBody, SendError};
 pub use process::{CallsLease, Lease, ProcessBody};
+pub use repeat::copy_if_repeatable;

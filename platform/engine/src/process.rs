@@ -124,7 +124,7 @@ pub(crate) struct Process {
     usage: Usage,
     /// The streams of calls that are open, those included over which nothing is asked.
     streams: Usage,
-    /// Cancelled when it is being put to rest: the streams are to be cut as soon as nothing is asked over them.
+    /// Cancelled when it is being put to rest: the streams are to end as soon as nothing is open over them.
     resting: CancellationToken,
     /// The further ways in, besides the default export.
     ways: Vec<Entrypoint>,
@@ -442,19 +442,11 @@ impl Process {
         Ended { end, is_expected }
     }
 
-    /// Gives no more leases and has the streams cut once nothing is asked over them.
+    /// Gives no more leases and has the streams ended once nothing is open over them.
     pub(crate) fn rest(&self) {
         self.usage.close();
         self.streams.close();
         self.resting.cancel();
-    }
-
-    /// Once it rests: waits until all streams are cut.
-    pub(crate) async fn without_streams(&self) {
-        tokio::select! {
-            () = self.ended.cancelled() => {}
-            () = self.streams.drained() => {}
-        }
     }
 
     /// Takes no new requests, lets those that run come to their end within `patience.requests`, gives what they left to
@@ -462,7 +454,7 @@ impl Process {
     pub(crate) async fn drain(&self, patience: Patience, stopping: &CancellationToken) {
         self.rest();
         let unused = async {
-            // In this order: a stream without a lease may take one until it is cut.
+            // In this order: a stream without a lease may take one until it ends.
             self.streams.drained().await;
             self.usage.drained().await;
         };
@@ -582,18 +574,18 @@ impl Drop for Lease {
     }
 }
 
-/// The right to a stream of calls. The process is kept awake only while something is asked over it, but does not end
+/// The right to a stream of calls. The process is kept awake only while something is open over it, but does not end
 /// before this is dropped, unless its time is up.
 #[derive(Debug)]
 pub struct CallsLease {
     process: Arc<Process>,
     pool: Arc<Pool>,
-    /// Held while something is asked.
+    /// Held while something is open.
     lease: Option<Lease>,
 }
 
 impl CallsLease {
-    /// Says whether something is asked.
+    /// Says whether something is open.
     pub fn set_asked(&mut self, is_asked: bool) {
         match (is_asked, &self.lease) {
             (true, None) => {
@@ -607,7 +599,13 @@ impl CallsLease {
         }
     }
 
-    /// Waits until the process is being put to rest: the stream is to be cut as soon as nothing is asked over it.
+    /// Whether the process is being put to rest, or has ended: nothing new is to begin over the stream.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.process.resting.is_cancelled() || self.process.ended.is_cancelled()
+    }
+
+    /// Waits until the process is being put to rest: the stream is to end as soon as nothing is open over it.
     pub fn resting(&self) -> impl Future<Output = ()> + Send + 'static {
         self.process.resting.clone().cancelled_owned()
     }

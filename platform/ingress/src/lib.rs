@@ -35,6 +35,7 @@ pub use crate::{
     dispatch::{Answer, Dispatch, DispatchError},
     fault::FaultKind,
     headers::{CF_BLOB, CF_EW_VIA, CF_RAY, FORWARDED_PROTO},
+    rollout::version_for,
     settings::{Colo, Settings},
     tls::{Certificate, CertificateError, CertificateFiles, Tls, TlsError},
 };

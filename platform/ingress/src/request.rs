@@ -152,7 +152,7 @@ impl Ingress {
         version: VersionId,
         mut request: Request<RequestBody>,
     ) -> Result<Answer, Fault> {
-        let spare = copy_if_repeatable(&request);
+        let spare = engine::copy_if_repeatable(&request);
         let body_end = request.body().end();
         let mut repeats = 0;
         let mut attempts = 1;
@@ -250,19 +250,6 @@ fn invocations_left(client: &Client, headers: &HeaderMap) -> Result<Option<u32>,
         Some(left) => Ok(Some(left)),
         None => Err(Fault::new(FaultKind::LoopLimit, "the request passed through too many Workers")),
     }
-}
-
-/// A second copy of a request that may be sent twice: GET and HEAD change nothing (RFC 9110 section 9.2.2).
-fn copy_if_repeatable(request: &Request<RequestBody>) -> Option<Request<()>> {
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !is_safe || !http_body::Body::is_end_stream(request.body()) {
-        return None;
-    }
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 fn has_thrown(response: &Response<Body>) -> bool {

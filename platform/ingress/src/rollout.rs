@@ -1,5 +1,5 @@
 //! Which version of a Worker answers a request: the one it names, else the one its key is assigned to, else any by its
-//! share. Calls between Workers do not come here.
+//! share. Requests over service bindings ask in the same way; calls (JS RPC) have no headers to ask with.
 
 use http::{HeaderMap, HeaderName};
 use model::VersionId;
@@ -12,7 +12,8 @@ const OVERRIDES: HeaderName = HeaderName::from_static("cloudflare-workers-versio
 const KEY: HeaderName = HeaderName::from_static("cloudflare-workers-version-key");
 
 /// The version for a request with these headers; `None` while nothing is deployed.
-pub(crate) fn version_for(route: &Route, headers: &HeaderMap) -> Option<VersionId> {
+#[must_use]
+pub fn version_for(route: &Route, headers: &HeaderMap) -> Option<VersionId> {
     // Most requests ask for nothing. Lines of one dictionary follow each other, and the last member counts.
     let mut overrides = headers.get_all(OVERRIDES).iter().rev();
     if let Some(version) = overrides.find_map(|line| route.overridden(line.to_str().ok()?)) {

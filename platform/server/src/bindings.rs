@@ -16,7 +16,7 @@ use tasks::Clock;
 use telemetry::{Family, Histogram, Label, Metrics};
 use workerd_wire::headers::BINDING_HEADER;
 
-use crate::services::{Services, binding_of_connect};
+use crate::services::{Binding, Services, binding_of_connect};
 
 /// The products that bindings can name.
 #[derive(Clone)]
@@ -49,7 +49,9 @@ impl Bindings {
                 answer
             }
             Some((name, BindingKind::Service(target))) => {
-                self.services.answer(&caller, name, target, request.map(Body::new)).await
+                let (name, target) = (name.to_owned(), target.clone());
+                let binding = Binding { services: self.services, caller: Arc::clone(&caller), name, target };
+                binding.answer(request.map(Body::new)).await
             }
             Some((
                 _,

@@ -7,7 +7,6 @@ mod calls;
 mod credentials;
 mod local;
 mod lock;
-mod rpc_stream;
 mod server;
 mod services;
 

@@ -23,7 +23,7 @@ use crate::{
     credentials::Credentials,
     local::Local,
     lock::{Lock, LockError},
-    services::Services,
+    services::{Services, Waiting},
 };
 
 /// Read connections to `meta.sqlite`: the control plane alone reads it.
@@ -148,7 +148,8 @@ impl Server {
             egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
                 .map_err(failed("the way out"))?;
         let kv_door = kv.product.binding.clone().expect("KV has a binding");
-        let services = Services { engine: engine.clone(), routes, tasks: house.tasks.clone() };
+        let tasks = house.tasks.clone();
+        let services = Services { engine: engine.clone(), routes, tasks, waiting: Waiting::default() };
         let bindings = Bindings::new(kv_door, services, &metrics, clock);
         engine.connect(Wiring {
             source: register.clone(),

@@ -1,90 +1,141 @@
 //! Service bindings: a Worker calls another one. Its requests and its calls (JS RPC, a stream that only workerd
 //! understands) arrive on the caller's own socket; they go to the target's process, which is started if it sleeps.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Request, Response, StatusCode, header},
+    http::{HeaderMap, Method, Request, Response, StatusCode, header},
 };
-use engine::{CallsLease, Engine, Lease};
-use http_body_util::BodyExt;
+use engine::{CallsLease, Engine, Lease, RequestBody};
+use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use ingress::CF_EW_VIA;
 use model::{Caller, ServiceTarget, VersionId};
+use product::Runtime as _;
 use tasks::Tasks;
 use workerd_wire::headers::{BINDING_HEADER, binding_authority};
-use workers::Routes;
+use workers::{Route, Routes};
 
 use crate::calls;
 
-/// How often a request that did not reach its target is sent again.
-const SEND_ATTEMPTS_MAX: usize = 3;
+/// How often a process is looked for: each time the one before was replaced or ended.
+const ATTEMPTS_MAX: usize = 10;
+const ENDED_EACH_TIME: &str = "the Worker's process ended each time";
+const NOT_DEPLOYED: &str = "the Worker has no deployment";
+/// Through how many Workers a request may pass (Cloudflare: service bindings page, 32 invocations for each request).
+const INVOCATIONS_MAX: u32 = 32;
+/// Requests over one Worker's service bindings that wait for an answer; fewer than the 2048 connections that its process
+/// has to us. A Worker that calls itself without end, with a new request each time, comes here.
+const REQUESTS_MAX: usize = 1536;
 /// Bytes on their way between two Workers, each direction.
 const SPLICE_BUFFER_BYTES: usize = 16 * 1024;
 
-/// What calls need.
+/// What calls between Workers need.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) engine: Engine,
     pub(crate) routes: Routes,
     pub(crate) tasks: Tasks,
+    pub(crate) waiting: Waiting,
 }
 
-impl Services {
-    /// Answers a request or a call on the caller's binding `name`.
-    pub(crate) async fn answer(
-        &self,
-        caller: &Caller,
-        name: &str,
-        target: &ServiceTarget,
-        request: Request<Body>,
-    ) -> Response<Body> {
-        let said = |cause: &str| {
-            tracing::warn!(script = %caller.script, binding = name, target = %target.script, cause, "A service binding failed");
-            format!("service binding \"{name}\" to Worker \"{}\": {cause}", target.script)
-        };
-        if request.method() == axum::http::Method::CONNECT {
+/// One binding of a Worker to another.
+#[derive(Clone)]
+pub(crate) struct Binding {
+    pub(crate) services: Services,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) name: String,
+    pub(crate) target: ServiceTarget,
+}
+
+impl Binding {
+    /// Answers a request, or takes over a stream of calls.
+    pub(crate) async fn answer(self, request: Request<Body>) -> Response<Body> {
+        if request.method() == Method::CONNECT {
             let caller_side = hyper::upgrade::on(request);
-            match self.call(target).await {
-                Ok((target_side, lease)) => {
-                    let carry = calls::carry(caller_side, target_side, lease);
-                    self.tasks.spawn_draining("service-calls", carry);
-                }
-                Err(cause) => {
-                    let refuse = calls::refuse(caller_side, said(&cause));
-                    self.tasks.spawn("service-refusal", refuse);
-                }
-            }
+            self.services.tasks.clone().spawn_draining("service-calls", calls::carry(caller_side, self));
             return Response::new(Body::empty());
         }
-        self.send(target, request).await.unwrap_or_else(|cause| refusal(said(&cause)))
+        self.send(request).await.unwrap_or_else(|cause| refusal(self.failed(&cause)))
     }
 
-    async fn lease(&self, target: &ServiceTarget) -> Result<(VersionId, Lease), String> {
-        let route = self.routes.find_script(&target.script).ok_or("the Worker does not exist")?;
-        let version = route.choose(rand::random()).ok_or("the Worker has no deployment")?;
-        let lease = self.engine.acquire_by(version, &target.entrypoint).await;
-        Ok((version, lease.map_err(|error| error.to_string())?))
+    /// Logs a failure, and says it to the caller's author.
+    pub(crate) fn failed(&self, cause: &str) -> String {
+        let (name, target) = (&self.name, &self.target.script);
+        tracing::warn!(script = %self.caller.script, binding = name, %target, cause, "A service binding failed");
+        format!("service binding \"{name}\" to Worker \"{target}\": {cause}")
     }
 
-    async fn send(
+    /// The version for one call.
+    pub(crate) fn draw(&self) -> Result<VersionId, String> {
+        self.route()?.choose(rand::random()).ok_or_else(|| NOT_DEPLOYED.to_owned())
+    }
+
+    /// Reaches the process of a version for calls; that of the newest one if it was replaced meanwhile.
+    pub(crate) async fn open(
         &self,
-        target: &ServiceTarget,
-        mut request: Request<Body>,
-    ) -> Result<Response<Body>, String> {
+        mut drawn: Option<VersionId>,
+    ) -> Result<(VersionId, Upgraded, CallsLease), String> {
+        for _ in 0..ATTEMPTS_MAX {
+            let version = drawn.take().map_or_else(|| self.draw(), Ok)?;
+            let Some(lease) = self.lease(version).await? else { continue };
+            match lease.open_rpc().await {
+                Ok((stream, lease)) => return Ok((version, stream, lease)),
+                Err(error) => tracing::debug!(%version, %error, "Opening a stream of calls again"),
+            }
+        }
+        Err(ENDED_EACH_TIME.to_owned())
+    }
+
+    fn route(&self) -> Result<Arc<Route>, String> {
+        self.services
+            .routes
+            .find_script(&self.target.script)
+            .ok_or_else(|| "the Worker does not exist".to_owned())
+    }
+
+    /// `None` if the version was replaced meanwhile.
+    async fn lease(&self, version: VersionId) -> Result<Option<Lease>, String> {
+        let engine = &self.services.engine;
+        let lease =
+            engine.acquire_by(version, &self.target.entrypoint).await.map_err(|error| error.to_string())?;
+        let is_deployed = |route: Arc<Route>| route.versions.iter().any(|share| share.version == version);
+        if lease.is_some() && !self.route().is_ok_and(is_deployed) {
+            // It was retired before we asked for it: we have started it again, and nobody else would put it to rest.
+            engine.retire(vec![version]);
+            return Ok(None);
+        }
+        Ok(lease)
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, String> {
         request.headers_mut().remove(BINDING_HEADER);
         let caller_side =
             request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
         *request.extensions_mut() = axum::http::Extensions::new();
+        let invocations_left =
+            invocations_left(request.headers()).ok_or("the request passed through too many Workers")?;
+        request.headers_mut().insert(CF_EW_VIA, invocations_left.into());
+        let _waits = self
+            .services
+            .waiting
+            .enter(self.caller.version)
+            .ok_or("too many requests at once; does a Worker call itself without end?")?;
+        let mut spare = engine::copy_if_repeatable(&request);
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        for _ in 0..SEND_ATTEMPTS_MAX {
-            let (_, lease) = self.lease(target).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let version = ingress::version_for(&*self.route()?, request.headers()).ok_or(NOT_DEPLOYED)?;
+            let Some(lease) = self.lease(version).await? else { continue };
             let mut response = match lease.send(request).await {
                 Ok(response) => response,
-                Err(error) => match error.request {
-                    Some(unsent) => {
-                        request = unsent;
+                Err(error) => match error.request.or_else(|| Some(spare.take()?.map(|()| nothing()))) {
+                    Some(again) => {
+                        request = again;
                         continue;
                     }
                     None => return Err(error.cause),
@@ -94,31 +145,17 @@ impl Services {
                 && response.status() == StatusCode::SWITCHING_PROTOCOLS
             {
                 let target_side = hyper::upgrade::on(&mut response);
-                self.splice(caller_side, target_side, lease);
+                self.services.splice(caller_side, target_side, lease);
             } else {
                 strip_connection(response.headers_mut());
             }
             return Ok(response.map(Body::new));
         }
-        Err("the Worker's process ended each time".to_owned())
+        Err(ENDED_EACH_TIME.to_owned())
     }
+}
 
-    /// Opens a stream of calls to the target.
-    async fn call(&self, target: &ServiceTarget) -> Result<(Upgraded, CallsLease), String> {
-        for _ in 0..SEND_ATTEMPTS_MAX {
-            let (version, lease) = self.lease(target).await?;
-            let Ok((target_side, lease)) = lease.open_rpc().await else { continue };
-            // The caller keeps the stream, so it must not begin at a version that was replaced meanwhile. One that is
-            // replaced from now on finds this lease and has the stream cut.
-            let route = self.routes.find_script(&target.script);
-            if !route.is_some_and(|route| route.versions.iter().any(|share| share.version == version)) {
-                continue;
-            }
-            return Ok((target_side, lease));
-        }
-        Err("the Worker's process ended or was replaced each time".to_owned())
-    }
-
+impl Services {
     /// Carries a WebSocket's bytes both ways until one side ends; the target stays awake until then.
     fn splice(&self, caller: OnUpgrade, target: OnUpgrade, lease: Lease) {
         self.tasks.spawn_draining("service-splice", async move {
@@ -130,6 +167,50 @@ impl Services {
             drop(lease);
         });
     }
+}
+
+/// Requests over service bindings that wait for an answer, by the version that sent them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Waiting(Arc<Mutex<HashMap<VersionId, usize>>>);
+
+/// One such request.
+struct Waits {
+    waiting: Waiting,
+    version: VersionId,
+}
+
+impl Waiting {
+    fn enter(&self, version: VersionId) -> Option<Waits> {
+        let mut counts = self.lock();
+        let count = counts.entry(version).or_default();
+        if *count == REQUESTS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Waits { waiting: self.clone(), version })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<VersionId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut counts = self.waiting.lock();
+        if let Entry::Occupied(mut count) = counts.entry(self.version) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// How many Workers a request may still pass through; known only of one that is passed on with its headers.
+fn invocations_left(headers: &HeaderMap) -> Option<u32> {
+    let left = headers.get(CF_EW_VIA).and_then(|value| value.to_str().ok()?.parse().ok());
+    left.unwrap_or(INVOCATIONS_MAX).min(INVOCATIONS_MAX).checked_sub(1)
 }
 
 /// The binding that a CONNECT's authority names, among the caller's.
@@ -151,6 +232,10 @@ fn strip_connection(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
         headers.remove(name);
     }
+}
+
+fn nothing() -> RequestBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 fn refusal(text: String) -> Response<Body> {

@@ -240,7 +240,7 @@ impl Register {
             let before = register.active(&name).await?;
             let deployment = register.store.deploy(&name, deployment).await?;
             register.publish().await?;
-            register.retire_unless_active(before, &deployment).await;
+            register.retire_unless_active(before, &deployment);
             let url = register.url(&name);
             tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
             Ok(deployment)
@@ -255,7 +255,7 @@ impl Register {
             let deleted = register.store.delete(&name).await?;
             let (versions, modules) = deleted.ok_or(WorkersError::ScriptMissing)?;
             register.publish().await?;
-            register.retire(versions).await;
+            register.retire(versions);
             register.store.collect(modules).await;
             tracing::info!(script = %name, "Deleted Worker `{name}`");
             Ok(())
@@ -370,12 +370,12 @@ impl Register {
         let committed = self.store.commit(new).await;
         if committed.is_err() {
             // The trial's process runs a version that does not exist.
-            self.retire(vec![id]).await;
+            self.retire(vec![id]);
         }
         let (script, version) = committed?;
         self.publish().await?;
         if let Some(deployment) = &deployment {
-            self.retire_unless_active(before, deployment).await;
+            self.retire_unless_active(before, deployment);
         }
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
         let url = self.url(&name);
@@ -490,14 +490,14 @@ impl Register {
         Ok(portions.into_iter().map(|portion| portion.version_id).collect())
     }
 
-    async fn retire_unless_active(&self, mut versions: Vec<VersionId>, deployment: &Deployment) {
+    fn retire_unless_active(&self, mut versions: Vec<VersionId>, deployment: &Deployment) {
         versions.retain(|id| deployment.versions.iter().all(|portion| portion.version_id != *id));
-        self.retire(versions).await;
+        self.retire(versions);
     }
 
-    async fn retire(&self, versions: Vec<VersionId>) {
+    fn retire(&self, versions: Vec<VersionId>) {
         if let Some(runtime) = self.runtime.get().filter(|_| !versions.is_empty()) {
-            runtime.retire(versions).await;
+            runtime.retire(versions);
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) enum Target {
     RatioMin(f64),
     /// Ours exceeds the other's by at most this many milliseconds.
     AddedMsMax(f64),
+    /// Nothing is promised: the ratio is only reported.
+    Reported,
 }
 
 pub(crate) const ROWS: &[Row] = &[
@@ -56,6 +58,18 @@ pub(crate) const ROWS: &[Row] = &[
         ours: Side::SkerryPut,
         other: Side::BundledPut,
         target: Target::RatioMin(4.0),
+    },
+    Row {
+        what: "JS RPC call to another Worker, against one bare workerd",
+        ours: Side::SkerryCall,
+        other: Side::BareCall,
+        target: Target::Reported,
+    },
+    Row {
+        what: "fetch to another Worker, against one bare workerd",
+        ours: Side::SkerryBoundFetch,
+        other: Side::BareBoundFetch,
+        target: Target::Reported,
     },
     Row {
         what: "cold start, added to bare workerd's",

@@ -20,6 +20,10 @@ pub(crate) enum Side {
     BundledGet,
     SkerryPut,
     BundledPut,
+    SkerryCall,
+    BareCall,
+    SkerryBoundFetch,
+    BareBoundFetch,
     SkerryCold,
     BareCold,
 }
@@ -48,6 +52,25 @@ export default {
 };
 ";
 
+/// The Worker that asks another one, by a call or by a request.
+const CALLER: &str = "
+export default {
+  async fetch(request, { TARGET }) {
+    if (request.url.endsWith('/call')) return new Response(await TARGET.answer());
+    return TARGET.fetch('http://target/');
+  },
+};
+";
+
+/// The Worker that it asks.
+const CALLED: &str = "
+import { WorkerEntrypoint } from 'cloudflare:workers';
+export default class extends WorkerEntrypoint {
+  fetch() { return new Response('ok'); }
+  answer() { return 'ok'; }
+}
+";
+
 /// The headers that our ingress adds: bare workerd has to read as much for each request as behind us.
 const INGRESS_HEADERS: &[(&str, &str)] = &[
     ("x-cf", r#"{"colo":"LOCAL","httpProtocol":"HTTP/1.1","country":"XX","tlsVersion":"","tlsCipher":""}"#),
@@ -62,6 +85,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Sides {
     skerry: Option<Server>,
     bare: Option<Workerd>,
+    pair: Option<Workerd>,
     bundled: Option<Workerd>,
     dev: Option<(Background, Project, String)>,
 }
@@ -71,11 +95,21 @@ impl Sides {
     pub(crate) async fn start(needed: &[Side]) -> anyhow::Result<Self> {
         let needs = |sides: &[Side]| needed.iter().any(|side| sides.contains(side));
         let mut started = Self::default();
-        if needs(&[Side::SkerryNoop, Side::SkerryGet, Side::SkerryPut]) {
+        if needs(&[
+            Side::SkerryNoop,
+            Side::SkerryGet,
+            Side::SkerryPut,
+            Side::SkerryCall,
+            Side::SkerryBoundFetch,
+        ]) {
             started.skerry = Some(skerry().await?);
         }
         if needs(&[Side::BareNoop]) {
             started.bare = Some(Workerd::start(&bare_config(), &[("worker.js", NOOP)]).await?);
+        }
+        if needs(&[Side::BareCall, Side::BareBoundFetch]) {
+            let files = [("worker.js", CALLER), ("target.js", CALLED)];
+            started.pair = Some(Workerd::start(PAIR_CONFIG, &files).await?);
         }
         if needs(&[Side::BundledGet, Side::BundledPut]) {
             let workerd = Workerd::start(BUNDLED_CONFIG, &[("worker.js", KV)]).await?;
@@ -99,6 +133,12 @@ impl Sides {
             Side::SkerryGet => skerry("kv.localhost", "/get"),
             Side::SkerryPut => skerry("kv.localhost", "/put"),
             Side::BareNoop => Ok(self.bare.as_ref().context("workerd was not started")?.target("/")),
+            Side::SkerryCall => skerry("caller.localhost", "/call"),
+            Side::SkerryBoundFetch => skerry("caller.localhost", "/fetch"),
+            Side::BareCall => Ok(self.pair.as_ref().context("workerd was not started")?.target("/call")),
+            Side::BareBoundFetch => {
+                Ok(self.pair.as_ref().context("workerd was not started")?.target("/fetch"))
+            }
             Side::BundledGet => {
                 Ok(self.bundled.as_ref().context("bundled KV was not started")?.target("/get"))
             }
@@ -123,6 +163,9 @@ async fn skerry() -> anyhow::Result<Server> {
     let binding = json!({ "type": "kv_namespace", "name": "KV", "namespace_id": id });
     server.deploy(&Script::module("kv", KV).binding(binding)).await;
     let _ = server.get("kv.localhost", "/fill").await.expect(200);
+    server.deploy(&Script::module("called", CALLED)).await;
+    let binding = json!({ "type": "service", "name": "TARGET", "service": "called" });
+    server.deploy(&Script::module("caller", CALLER).binding(binding)).await;
     Ok(server)
 }
 
@@ -162,7 +205,7 @@ impl Workerd {
         Ok(Self { _process: process, port })
     }
 
-    /// A path of its only Worker.
+    /// A path of the Worker behind its only socket.
     pub(crate) fn target(&self, path: &'static str) -> Target {
         let address = format!("127.0.0.1:{}", self.port);
         Target { host: address.clone(), address, path, headers: INGRESS_HEADERS }
@@ -221,6 +264,20 @@ const config :Workerd.Config = (
     .to_owned()
 }
 
+/// One workerd with two Workers, one bound to the other.
+const PAIR_CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "caller", worker = (
+      modules = [(name = "worker.js", esModule = embed "worker.js")],
+      compatibilityDate = "2026-11-01", bindings = [(name = "TARGET", service = "called")])),
+    (name = "called", worker = (
+      modules = [(name = "target.js", esModule = embed "target.js")],
+      compatibilityDate = "2026-11-01"))],
+  sockets = [(name = "http", service = "caller",
+    http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
+"#;
+
 /// workerd with its own KV: a Durable Object with SQLite behind the same binding.
 const BUNDLED_CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
@@ -248,7 +305,14 @@ mod tests {
     /// The other sides must keep working while ours changes: a side that answers errors would be no comparison.
     #[tokio::test]
     async fn the_other_sides_answer() {
-        let needed = [Side::BareNoop, Side::BundledGet, Side::BundledPut, Side::DevNoop];
+        let needed = [
+            Side::BareNoop,
+            Side::BareCall,
+            Side::BareBoundFetch,
+            Side::BundledGet,
+            Side::BundledPut,
+            Side::DevNoop,
+        ];
         let sides = Sides::start(&needed).await.unwrap();
         for side in needed {
             let rate = load::run(&sides.target(side).unwrap(), Duration::from_millis(200)).await.unwrap();

@@ -86,7 +86,7 @@ async fn a_retired_version_finishes_what_it_has_begun() {
     let pid = lease.pid();
     let mut answer = send(&lease, "/").await;
     answer.body_mut().frame().await.unwrap().unwrap();
-    house.engine.retire(vec![id]).await;
+    house.engine.retire(vec![id]);
     drop(lease);
     let rest = text(answer).await;
     assert!(rest.ends_with('4'), "{rest}");
@@ -104,7 +104,7 @@ async fn work_left_by_wait_until_is_finished_before_the_process_ends() {
     let id = house.source.add(version(code));
     let pid = house.pid(id).await;
     assert_eq!(house.get(id, "/").await.unwrap(), "answered");
-    house.engine.retire(vec![id]).await;
+    house.engine.retire(vec![id]);
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(is_alive(pid), "waitUntil work was cut off");
     until(|| !is_alive(pid)).await;
