@@ -46,7 +46,7 @@ mod armed {
         let Ok(left) = text.trim().parse::<u32>() else { return };
         if left <= 1 {
             let _ = fs::remove_file(&*file);
-            eprintln!("fault point `{name}`");
+            tracing::info!("Aborting at the fault point `{name}`");
             std::process::abort();
         }
         let _ = fs::write(&*file, (left - 1).to_string());

@@ -1,5 +1,6 @@
 //! Deploys while requests arrive: none fails, none is answered by an older version once the deploy was acknowledged, and a
 //! refused deploy changes nothing.
+#![expect(clippy::print_stdout, reason = "the figures are what `--nocapture` is for")]
 
 use std::{cell::Cell, time::Duration};
 
@@ -113,11 +114,12 @@ async fn load(server: &Server, progress: &Progress, client: u64) -> u64 {
     let mut pace = interval(PERIOD);
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut kept = Client::open(server.http()).await;
-    let mut count = 0;
+    let mut count: u64 = 0;
     while !progress.is_over.get() {
         pace.tick().await;
         count += 1;
-        let body = if count % 2 == 0 { String::new() } else { format!("{client}-{count}").repeat(200) };
+        let body =
+            if count.is_multiple_of(2) { String::new() } else { format!("{client}-{count}").repeat(200) };
         let method = if body.is_empty() { "GET" } else { "POST" };
         let request = to("steady.localhost", method, "/", body.clone());
         let floor = progress.acknowledged.get();

@@ -1,4 +1,5 @@
 //! What the server itself takes while its Workers sleep.
+#![expect(clippy::print_stdout, reason = "the figures are what `--nocapture` is for")]
 
 use std::time::Duration;
 

@@ -257,15 +257,15 @@ async fn a_crash_at_any_point_of_a_change_of_hosts_or_of_a_deletion_leaves_the_o
     let shop = "0 0 undefined undefined".to_owned();
 
     let hosts = async |server: &Server, round: u32| {
-        let body = json!({"enabled": round % 2 == 0});
+        let body = json!({"enabled": round.is_multiple_of(2)});
         ask(server, Method::POST, &format!("{SHOP}/subdomain"), body).await
     };
     let other_way = async |server: &Server, round: u32| {
-        let body = json!({"enabled": round % 2 == 1});
+        let body = json!({"enabled": !round.is_multiple_of(2)});
         assert!(ask(server, Method::POST, &format!("{SHOP}/subdomain"), body).await);
     };
     let answer = async |server: &Server, _round: u32| text(server, "shop.localhost").await;
-    let on_or_off = |round: u32| if round % 2 == 0 { shop.clone() } else { "nobody".to_owned() };
+    let on_or_off = |round: u32| if round.is_multiple_of(2) { shop.clone() } else { "nobody".to_owned() };
     stage.walk("a host", other_way, hosts, answer, on_or_off).await;
 
     let routes = async |server: &Server, round: u32| {

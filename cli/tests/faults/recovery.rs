@@ -1,4 +1,5 @@
 //! How soon and how whole things are back: a Worker after its process was killed, the server's state after the server was.
+#![expect(clippy::print_stdout, reason = "the figures are what `--nocapture` is for")]
 
 use std::{
     cell::Cell,

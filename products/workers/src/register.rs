@@ -252,11 +252,10 @@ impl Register {
     pub(crate) async fn delete(self: &Arc<Self>, name: ScriptName) -> Result<(), WorkersError> {
         self.to_the_end(move |register| async move {
             let _lock = register.lock(&name).await;
-            let deleted = register.store.delete(&name).await?;
-            let (versions, modules) = deleted.ok_or(WorkersError::ScriptMissing)?;
+            let removed = register.store.delete(&name).await?.ok_or(WorkersError::ScriptMissing)?;
             register.publish().await?;
-            register.retire(versions);
-            register.store.collect(modules).await;
+            register.retire(removed.versions);
+            register.store.collect(removed.modules).await;
             tracing::info!(script = %name, "Deleted Worker `{name}`");
             Ok(())
         })

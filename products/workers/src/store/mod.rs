@@ -22,7 +22,7 @@ use tokio::sync::RwLock;
 use self::{
     modules::{read_module, remove_modules, sweep, write_modules},
     rows::{
-        SELECT_VERSION, all_scripts, delete_script, deployments, insert_deployment, insert_files,
+        Removed, SELECT_VERSION, all_scripts, delete_script, deployments, insert_deployment, insert_files,
         insert_secrets, insert_version, loaded_rows, prune, published, raw_version, script, sealed_secrets,
         touch, unnamed, upsert_script, version_of,
     },
@@ -267,12 +267,8 @@ impl Store {
         Ok(deployment)
     }
 
-    /// Removes a script and all it has; says which versions that were, and the modules to [`Store::collect`] once nobody is
-    /// sent to those versions any more.
-    pub(crate) async fn delete(
-        &self,
-        name: &ScriptName,
-    ) -> Result<Option<(Vec<VersionId>, Vec<String>)>, WorkersError> {
+    /// Removes a script and all it has. Its modules are for [`Store::collect`], once nobody is sent to its versions.
+    pub(crate) async fn delete(&self, name: &ScriptName) -> Result<Option<Removed>, WorkersError> {
         let name = name.clone();
         self.meta.write(move |db| delete_script(db, name.as_str())).await
     }

@@ -15,6 +15,13 @@ use crate::{
 
 type LoadedRows = (ScriptName, Version, Vec<FileRow>, HashMap<String, Vec<u8>>);
 
+/// What a removed script leaves behind.
+pub(crate) struct Removed {
+    pub(crate) versions: Vec<VersionId>,
+    /// Its modules; others may have the same.
+    pub(crate) modules: Vec<String>,
+}
+
 pub(super) const SELECT_VERSION: &str =
     "SELECT id, number, created_ms, author, source, etag, startup_ms, manifest, script FROM workers_versions";
 
@@ -298,11 +305,8 @@ pub(super) fn prune(
     Ok(dropped)
 }
 
-/// The versions and modules of the script that was removed; others may have the same modules.
-pub(super) fn delete_script(
-    db: &Connection,
-    name: &str,
-) -> Result<Option<(Vec<VersionId>, Vec<String>)>, WorkersError> {
+/// Removes a script; `None` if there was none.
+pub(super) fn delete_script(db: &Connection, name: &str) -> Result<Option<Removed>, WorkersError> {
     let mut statement = db.prepare_cached("SELECT id FROM workers_versions WHERE script = ?1")?;
     let rows = statement.query_map([name], |row| row.get::<_, String>(0))?;
     let ids: Vec<VersionId> = rows.map(|id| parsed(&id?, "version id")).collect::<Result<_, _>>()?;
@@ -319,7 +323,7 @@ pub(super) fn delete_script(
         db.execute(sql, [name])?;
     }
     let is_deleted = db.execute("DELETE FROM workers_scripts WHERE name = ?1", [name])? == 1;
-    Ok(is_deleted.then_some((ids, dropped)))
+    Ok(is_deleted.then_some(Removed { versions: ids, modules: dropped }))
 }
 
 fn module_hashes(db: &Connection, condition: &'static str, value: &str) -> Result<Vec<String>, WorkersError> {
