@@ -323,6 +323,8 @@ impl Engine {
             for slot in slots {
                 if let Some(process) = slot.take_idle(idle_timeout) {
                     self.drain_in_background(&process);
+                } else if let Some(process) = slot.running() {
+                    process.sweep_connections();
                 }
             }
             // Versions of which nothing is left to know: a new request makes them a new slot.

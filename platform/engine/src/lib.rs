@@ -8,6 +8,7 @@ mod flags;
 mod folder;
 mod fork;
 mod install;
+mod link;
 mod locate;
 mod output;
 mod pool;

@@ -3,37 +3,34 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, client::conn::http1, upgrade::Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::{body::Incoming, upgrade::Upgraded};
 use tasks::Tasks;
 
-use crate::{config::RPC_HOST, folder::Folder};
+use crate::{
+    config::RPC_HOST,
+    folder::Folder,
+    link::{Link, SentBody},
+};
 
 /// Idle connections kept for one process. workerd serves one request at a time on each.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
-/// Largest head of an answer that is read; Workers may set large cookies (Cloudflare: response headers, 128 KB).
-const ANSWER_HEAD_BYTES_MAX: usize = 256 * 1024;
-
 /// Any request body.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
-
-type Sender = http1::SendRequest<RequestBody>;
 
 /// The connections to one socket of a process.
 #[derive(Debug)]
 pub(crate) struct Pool {
     socket: String,
-    idle: Mutex<Vec<Sender>>,
+    idle: Mutex<Vec<Link>>,
     tasks: Tasks,
 }
 
@@ -60,22 +57,22 @@ impl Pool {
         mut request: Request<RequestBody>,
     ) -> Result<Response<PooledBody>, SendError> {
         loop {
-            let (mut sender, is_fresh) = match self.take_idle() {
-                Some(sender) => (sender, false),
+            let (mut link, is_fresh) = match self.take_idle() {
+                Some(link) => (link, false),
                 None => match self.connect(folder).await {
-                    Ok(sender) => (sender, true),
+                    Ok(link) => (link, true),
                     Err(error) => {
                         let cause = format!("connect: {error}");
                         return Err(SendError { request: Some(request), cause, is_process_gone: true });
                     }
                 },
             };
-            match sender.try_send_request(request).await {
+            match link.exchange(request, &self.tasks).await {
                 Ok(answer) => {
                     let pool = Arc::clone(self);
-                    return Ok(answer.map(|body| PooledBody { body, sender: Some(sender), pool }));
+                    return Ok(answer.map(|body| PooledBody { body, link: Some(link), pool }));
                 }
-                Err(mut error) => match error.take_message() {
+                Err(mut error) => match error.take_message().map(|unsent| unsent.map(SentBody::into_inner)) {
                     // A kept connection may have been closed meanwhile; a new one says whether the process lives.
                     Some(unsent) if !is_fresh => request = unsent,
                     unsent => {
@@ -88,45 +85,45 @@ impl Pool {
         }
     }
 
-    fn take_idle(&self) -> Option<Sender> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is not ready is still sending the body of a request that was answered early: it is given up.
-        std::iter::from_fn(|| idle.pop())
-            .find_map(|mut sender| matches!(sender.ready().now_or_never(), Some(Ok(()))).then_some(sender))
-    }
-
-    fn put_idle(&self, sender: Sender) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_CONNECTIONS_MAX && !sender.is_closed() {
-            idle.push(sender);
-        }
-    }
-
     /// Opens a stream for calls from another Worker: what goes over it is workerd's own affair.
     pub(crate) async fn open_rpc(&self, folder: &Folder) -> io::Result<Upgraded> {
-        let mut sender = self.connect(folder).await?;
+        let mut link = self.connect(folder).await?;
         let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
         let request = Request::connect(RPC_HOST).body(body).map_err(io::Error::other)?;
-        let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+        let answer = link.exchange(request, &self.tasks).await;
+        let answer = answer.map_err(|error| io::Error::other(error.into_error()))?;
         if !answer.status().is_success() {
             return Err(io::Error::other(format!("workerd answered CONNECT with {}", answer.status())));
         }
         hyper::upgrade::on(answer).await.map_err(io::Error::other)
     }
 
-    async fn connect(&self, folder: &Folder) -> io::Result<Sender> {
+    /// Closes the connections that the process has closed.
+    pub(crate) fn sweep(&self) {
+        self.idle().retain_mut(Link::rest);
+    }
+
+    fn take_idle(&self) -> Option<Link> {
+        self.idle().pop()
+    }
+
+    fn put_idle(&self, mut link: Link) {
+        if !link.rest() {
+            return;
+        }
+        let mut idle = self.idle();
+        if idle.len() < IDLE_CONNECTIONS_MAX {
+            idle.push(link);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self, folder: &Folder) -> io::Result<Link> {
         let stream = folder.connect(&self.socket).await?;
-        let handshake = http1::Builder::new()
-            .max_buf_size(ANSWER_HEAD_BYTES_MAX)
-            .preserve_header_case(false)
-            .handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await.map_err(io::Error::other)?;
-        self.tasks.spawn_draining("process-connection", async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "A connection to a process ended early");
-            }
-        });
-        Ok(sender)
+        Link::open(stream).await.map_err(io::Error::other)
     }
 }
 
@@ -134,14 +131,14 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct PooledBody {
     body: Incoming,
-    sender: Option<Sender>,
+    link: Option<Link>,
     pool: Arc<Pool>,
 }
 
 impl PooledBody {
     fn give_back(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            self.pool.put_idle(sender);
+        if let Some(link) = self.link.take() {
+            self.pool.put_idle(link);
         }
     }
 }
@@ -154,7 +151,11 @@ impl Body for PooledBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Self { body, link, .. } = &mut *self;
+        let frame = std::task::ready!(match link {
+            Some(link) => link.poll_frame(body, context),
+            None => Pin::new(body).poll_frame(context),
+        });
         match &frame {
             None => self.give_back(),
             Some(Ok(_)) if self.body.is_end_stream() => self.give_back(),

@@ -427,6 +427,11 @@ impl Process {
         way.is_default() || self.ways.contains(way)
     }
 
+    /// Closes our ends of kept connections whose other end the process has closed.
+    pub(crate) fn sweep_connections(&self) {
+        self.pools.iter().for_each(|pool| pool.sweep());
+    }
+
     /// Stops giving leases if the process was not used for `idle`.
     pub(crate) fn close_if_idle(&self, idle: Duration) -> bool {
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);

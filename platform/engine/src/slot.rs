@@ -134,6 +134,14 @@ impl Slot {
         look(&mut self.lock().state)
     }
 
+    /// The running process.
+    pub(crate) fn running(&self) -> Option<Arc<Process>> {
+        match &self.lock().state {
+            State::Running(process) => Some(Arc::clone(process)),
+            State::Stopped | State::Resting(..) | State::Starting(_) => None,
+        }
+    }
+
     /// A start came to its end.
     pub(crate) fn started(&self, outcome: &Result<Arc<Process>, StartError>, now: Instant) {
         let mut inner = self.lock();
