@@ -84,9 +84,33 @@ fn is_port(rest: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, uri::Authority};
+    use proptest::prelude::*;
 
     use super::Host;
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            "[a-cA-C0-9._:-]{0,24}".prop_map(String::into_bytes),
+            "[a-c\\[\\]:.@/%, \t0-9]{0,24}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..300),
+        ]
+    }
+
+    // PROPTEST_CASES makes this a long run.
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_host_that_is_taken_is_the_one_that_everybody_reads(text in text()) {
+            let Ok(value) = HeaderValue::from_bytes(&text) else { return Ok(()) };
+            let Ok(host) = Host::parse(value.clone()) else { return Ok(()) };
+            prop_assert_eq!(host.header(), value);
+            let authority: Authority = std::str::from_utf8(&text).unwrap().parse().unwrap();
+            prop_assert_eq!(authority.host().strip_suffix('.').unwrap_or(authority.host()), host.name());
+            prop_assert_eq!(authority.as_str().as_bytes(), text.as_slice());
+        }
+    }
 
     #[test]
     fn a_host_is_split_from_its_port() {

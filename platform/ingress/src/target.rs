@@ -65,7 +65,35 @@ fn dots(segment: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::normal;
+    use http::Uri;
+    use proptest::{prelude::*, sample::select};
+
+    use super::{dots, normal};
+
+    fn target() -> impl Strategy<Value = String> {
+        let pieces = vec![
+            "/", "/", "/", ".", "..", "%2e", "%2E", "%2f", "a", "cdn-cgi", "?", ";", "%", "*", ":", "@",
+            "http://h",
+        ];
+        prop::collection::vec(select(pieces), 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_normal_stays_so_and_has_no_dot_segment(target in target()) {
+            let Ok(uri) = target.parse::<Uri>() else { return Ok(()) };
+            let Ok(found) = normal(uri.clone()) else { return Ok(()) };
+            prop_assert!(found.authority().is_none() && found.scheme().is_none());
+            prop_assert_eq!(found.query(), uri.query());
+            prop_assert_eq!(&normal(found.clone()).unwrap(), &found);
+            // What does not begin with a slash is refused afterwards.
+            if let Some(path) = found.path().strip_prefix('/') {
+                prop_assert!(path.split('/').all(|segment| segment.is_empty() || dots(segment) == 0), "{}", path);
+            }
+        }
+    }
 
     #[test]
     fn dot_segments_are_gone_and_the_rest_is_as_it_came() {

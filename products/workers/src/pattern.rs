@@ -157,7 +157,29 @@ pub(crate) fn endings(host: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Pattern, PatternError, endings};
+
+    // PROPTEST_CASES makes this a long run.
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_a_pattern_means_what_its_text_says(
+            text in prop_oneof!["(https?://)?\\*?\\.?[a-cA-C.-]{0,12}(/[a-c*]{0,4}){0,3}", "\\PC{0,40}"],
+            host in "[a-c.]{1,16}",
+        ) {
+            let Ok(pattern) = Pattern::parse(&text) else { return Ok(()) };
+            let shown = pattern.to_string();
+            prop_assert_eq!(&Pattern::parse(&shown).unwrap(), &pattern, "{}", shown);
+            // Whoever may have the pattern's host may not thereby have another.
+            if pattern.matches_host(&host) {
+                prop_assert!(host.ends_with(pattern.zone_host()), "{} for {}", shown, host);
+                prop_assert!(pattern.only_host().is_none_or(|only| only == host), "{} for {}", shown, host);
+            }
+        }
+    }
 
     fn matches(pattern: &str, url: &str) -> bool {
         let pattern = Pattern::parse(pattern).unwrap();

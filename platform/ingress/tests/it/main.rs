@@ -6,6 +6,7 @@ mod connections;
 mod failures;
 mod forwarding;
 mod hostile;
+mod names;
 mod process;
 mod rollout;
 mod streaming;
