@@ -4,6 +4,10 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// What a library warns of because a client misbehaves: clients do not decide what a person has to read. A filter that
+/// names the library shows it again.
+const QUIET: &str = "h2=error";
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -24,7 +28,8 @@ pub struct LogSetupError {
 /// Starts logging for this process. `filter` reads like `info` or `kv=debug,ingress=trace`.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), LogSetupError> {
     let failed = |cause: String| LogSetupError { filter: filter.to_owned(), cause };
-    let parsed = EnvFilter::try_new(filter).map_err(|error| failed(error.to_string()))?;
+    let parsed =
+        EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| failed(error.to_string()))?;
     let registry = tracing_subscriber::registry().with(parsed);
     let started = match format {
         LogFormat::Pretty => {
