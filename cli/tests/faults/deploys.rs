@@ -73,10 +73,10 @@ struct Progress {
 async fn a_hundred_deploys_at_two_hundred_requests_a_second_fail_none_and_never_go_back() {
     let server = Server::builder().settings("[engine]\nwait_until_secs = 0").start().await;
     server.deploy(&numbered(0)).await;
-    let mut socket = server.websocket("steady.localhost", "/").await;
+    let socket = server.websocket("steady.localhost", "/").await;
     let mut connection = server.connect::<Full<Bytes>>().await;
-    let mut stream =
-        Some(connection.send(to("steady.localhost", "GET", "/stream", "")).await.expect("an answer"));
+    let stream = connection.send(to("steady.localhost", "GET", "/stream", "")).await.expect("an answer");
+    let mut early = Some((socket, stream));
     let progress = Progress::default();
     let deploys = async {
         for number in 1..=DEPLOYS {
@@ -84,7 +84,8 @@ async fn a_hundred_deploys_at_two_hundred_requests_a_second_fail_none_and_never_
             let _ = server.try_deploy(&numbered(number)).await.expect(200);
             progress.acknowledged.set(number);
             if number == DEPLOYS_LIVED_THROUGH {
-                leave(&mut socket, stream.take().expect("it is taken once")).await;
+                let (socket, stream) = early.take().expect("it is taken once");
+                leave(socket, stream).await;
             }
         }
         progress.is_over.set(true);
@@ -99,7 +100,7 @@ async fn a_hundred_deploys_at_two_hundred_requests_a_second_fail_none_and_never_
 }
 
 /// Whoever was there before the first deploy is still with the version that answered then, whole.
-async fn leave(socket: &mut WebSocket, stream: Response<Incoming>) {
+async fn leave(mut socket: WebSocket, stream: Response<Incoming>) {
     socket.send("stop").await;
     assert_eq!(socket.next_text().await, "0 stop");
     let text = stream.into_body().collect().await.expect("the stream comes to its end").to_bytes();

@@ -194,6 +194,21 @@ impl Register {
         self.store.script(name).await?.ok_or(WorkersError::ScriptMissing)
     }
 
+    /// The service bindings of all versions that answer requests, each with the script that has it, in the API's form.
+    pub(crate) async fn service_bindings(&self) -> Result<Vec<(ScriptName, Value)>, WorkersError> {
+        let mut found = Vec::new();
+        for script in self.store.scripts().await? {
+            let active = self.store.deployments(&script.name).await?.into_iter().next();
+            for portion in active.iter().flat_map(|deployment| &deployment.versions) {
+                let version = self.store.version(&script.name, portion.version_id).await?;
+                let bindings = version.into_iter().flat_map(|version| version.manifest.bindings);
+                let services = bindings.filter(|binding| binding["type"] == "service");
+                found.extend(services.map(|binding| (script.name.clone(), binding)));
+            }
+        }
+        Ok(found)
+    }
+
     /// Takes an upload: checks it, tries it, and keeps it as a version; deploys it if `intent` says so. `permit` is held
     /// until the upload is done with, which is not when its client hangs up.
     pub(crate) async fn upload(

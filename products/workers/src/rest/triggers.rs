@@ -1,4 +1,5 @@
-//! What clients ask around a deploy and this server has none of yet: schedules, tails, secrets of their own, assets. Asking is answered truthfully; changing is refused by name, and changing nothing is fine.
+//! What clients ask around a deploy: who depends on a script, and what this server has none of yet: schedules, tails, assets.
+//! Asking is answered truthfully; changing is refused by name, and changing nothing is fine.
 
 use std::sync::Arc;
 
@@ -29,13 +30,26 @@ pub(super) async fn schedule_replace(
     Ok(Envelope::new(json!({"schedules": []})))
 }
 
-/// `GET …/scripts/{script}/references`: who else names this script; without service bindings nobody can.
+/// `GET …/scripts/{script}/references`: who calls this script over a service binding, and whom it calls.
 pub(super) async fn reference_list(
     State(register): State<Arc<Register>>,
     ScriptPath(name): ScriptPath,
 ) -> Result<Envelope<Value>, ApiError> {
     register.script(&name).await?;
-    let services = json!({"incoming": [], "outgoing": []});
+    let (mut incoming, mut outgoing) = (Vec::new(), Vec::new());
+    for (caller, binding) in register.service_bindings().await? {
+        let reference = |service: &Value| json!({"service": service, "environment": "production", "name": binding["name"]});
+        if binding["service"] == name.as_str() {
+            incoming.push(reference(&json!(caller)));
+        }
+        if caller == name {
+            outgoing.push(reference(&binding["service"]));
+        }
+    }
+    // A rollout's versions mostly have the same bindings.
+    incoming.dedup();
+    outgoing.dedup();
+    let services = json!({"incoming": incoming, "outgoing": outgoing});
     Ok(Envelope::new(json!({"services": services, "durable_objects": [], "dispatch_outbounds": []})))
 }
 

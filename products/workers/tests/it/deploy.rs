@@ -176,6 +176,20 @@ async fn modules_come_back_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn who_calls_a_worker_is_listed_for_those_who_would_delete_it() {
+    let room = Room::open().await;
+    room.deployed("callee", &Upload::module("export default {}")).await;
+    let binding = json!([{"type": "service", "name": "CALLEE", "service": "callee"}]);
+    room.deployed("caller", &Upload::module("export default {}").with("bindings", binding)).await;
+    let reference =
+        |service: &str| json!([{"service": service, "environment": "production", "name": "CALLEE"}]);
+    let of_callee = room.get("/scripts/callee/references").await.ok();
+    assert_eq!(of_callee["services"], json!({"incoming": reference("caller"), "outgoing": []}));
+    let of_caller = room.get("/scripts/caller/references").await.ok();
+    assert_eq!(of_caller["services"], json!({"incoming": [], "outgoing": reference("callee")}));
+}
+
+#[tokio::test]
 async fn a_deleted_worker_answers_nowhere() {
     let room = Room::open().await;
     let version = room.deployed("hello", &Upload::module("export default {}")).await;
