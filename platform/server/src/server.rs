@@ -163,6 +163,7 @@ impl Server {
             tokens,
             products: vec![workers.rest, kv.product.rest],
             metrics: Arc::new(move || metrics.render()),
+            is_loopback: local(&api).ip().is_loopback(),
         });
         if let Some((https, tls)) = https.zip(tls.clone()) {
             doors.spawn_draining("ingress over TLS", ingress.clone().serve_tls(https, tls));
