@@ -26,7 +26,8 @@ const LEVELS: &[(&str, u8)] = &[
     ("control-plane", 1),
     ("egress", 1),
     ("ingress", 1),
-    ("server", 2),
+    ("acme", 2),
+    ("server", 3),
 ];
 
 /// Every edge between two crates of ours that breaks the rule.

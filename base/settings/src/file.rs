@@ -142,6 +142,124 @@ impl Default for WorkersSettings {
 pub struct TlsSettings {
     /// Those from files; a visitor gets the one that is for the host.
     pub certificates: Vec<CertificateSettings>,
+    /// Those that an ACME server issues; none unless this is set.
+    pub acme: Option<AcmeSettings>,
+}
+
+/// Certificates from an ACME server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AcmeSettings {
+    /// The URL of the server's directory.
+    pub directory: String,
+    /// Whether the operator has agreed to the server's terms of service. It has to be said.
+    pub terms_of_service_agreed: bool,
+    /// An e-mail address for the server's notices.
+    pub contact: Option<String>,
+    /// PEM file with the authorities that vouch for the ACME server, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How hosts are validated.
+    pub challenge: AcmeChallenge,
+    /// Hosts that get a certificate in any case.
+    pub hosts: Vec<String>,
+    /// Whether each custom domain gets one.
+    pub custom_domains: bool,
+    /// Whether each Worker's host below the base domain gets one.
+    pub worker_hosts: bool,
+    /// External account binding, for authorities that ask for it.
+    pub external_account: Option<ExternalAccountSettings>,
+}
+
+impl Default for AcmeSettings {
+    fn default() -> Self {
+        Self {
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            terms_of_service_agreed: false,
+            contact: None,
+            ca_file: None,
+            challenge: AcmeChallenge::TlsAlpn01,
+            hosts: Vec::new(),
+            custom_domains: true,
+            worker_hosts: false,
+            external_account: None,
+        }
+    }
+}
+
+/// How an ACME server convinces itself that a host is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AcmeChallenge {
+    /// By a request to port 80.
+    #[serde(rename = "http-01")]
+    Http01,
+    /// By a handshake at port 443.
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+}
+
+/// An account at the authority that the ACME account is bound to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalAccountSettings {
+    /// The key's name, from the authority.
+    pub key_id: String,
+    /// The file that holds the key, in base64url.
+    pub key_file: PathBuf,
+}
+
+impl AcmeSettings {
+    fn check(&self, server: &ServerSettings) -> Result<(), SettingsError> {
+        let host = self.hosts.iter().find(|host| !is_domain(host));
+        let https = if server.https.is_some() { "set" } else { "not set" };
+        let contact = self.contact.as_deref().unwrap_or_default();
+        let is_address = |text: &str| {
+            text.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty())
+                && !text
+                    .contains(|sign: char| sign.is_whitespace() || sign.is_control() || ",?:".contains(sign))
+        };
+        let rules = [
+            (
+                "tls.acme.terms_of_service_agreed",
+                "false",
+                self.terms_of_service_agreed,
+                "it must be true: read the terms of the ACME server first",
+            ),
+            (
+                "server.https",
+                https,
+                server.https.is_some(),
+                "[tls.acme] needs an address for TLS (`--https`)",
+            ),
+            (
+                "tls.acme.directory",
+                &self.directory,
+                self.directory.starts_with("https://"),
+                "it must begin with https://",
+            ),
+            (
+                "tls.acme.hosts",
+                host.map_or("", String::as_str),
+                host.is_none(),
+                "each must be a whole host name in lower case (a star would need DNS-01, which is not offered)",
+            ),
+            (
+                "tls.acme.contact",
+                contact,
+                self.contact.is_none() || is_address(contact),
+                "it must be an e-mail address",
+            ),
+            (
+                "tls.acme.worker_hosts",
+                "true",
+                !self.worker_hosts || server.base_domain.contains('.'),
+                "no authority issues for hosts below `localhost`: set server.base_domain",
+            ),
+        ];
+        match rules.into_iter().find(|(_, _, is_valid, _)| !is_valid) {
+            Some((key, value, _, rule)) => Err(SettingsError::Value { key, value: value.to_owned(), rule }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A certificate.
@@ -232,6 +350,9 @@ impl Settings {
                 return Err(SettingsError::Value { key, value: value.to_string(), rule });
             }
         }
+        if let Some(acme) = &self.tls.acme {
+            acme.check(server)?;
+        }
         match self.zones.iter().find(|zone| !is_domain(&zone.name)) {
             Some(zone) => Err(SettingsError::Value {
                 key: "zones.name",
@@ -256,12 +377,14 @@ fn is_domain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Settings, is_domain};
+    use super::{AcmeSettings, Settings, is_domain};
 
     #[test]
     fn every_key_stands_in_the_settings_reference() {
         let reference = include_str!("../../../docs/settings.md");
-        let all = toml::Table::try_from(Settings::default()).unwrap();
+        let mut all = toml::Table::try_from(Settings::default()).unwrap();
+        let acme = toml::Table::try_from(AcmeSettings::default()).unwrap();
+        all.insert("tls.acme".to_owned(), acme.into());
         for (table, keys) in &all {
             assert!(reference.contains(&format!("[{table}]")), "docs/settings.md has no `[{table}]`");
             for key in keys.as_table().into_iter().flatten().map(|(key, _)| key) {
@@ -277,16 +400,27 @@ mod tests {
 
     #[test]
     fn values_outside_their_range_are_named() {
+        let acme = |line: &str| {
+            let https = "[server]\nhttps = '127.0.0.1:0'\n";
+            format!("{https}[tls.acme]\nterms_of_service_agreed = true\n{line}")
+        };
         for (text, key) in [
             ("[server]\ncolo = \"local\"", "server.colo"),
             ("[server]\nbase_domain = \"a b\"", "server.base_domain"),
             ("[server]\ndrain_timeout_secs = 31", "server.drain_timeout_secs"),
             ("[engine]\nstartup_cpu_ms = 0", "engine.startup_cpu_ms"),
+            ("[tls.acme]", "tls.acme.terms_of_service_agreed"),
+            ("[tls.acme]\nterms_of_service_agreed = true", "server.https"),
+            (&acme("hosts = ['*.example.com']"), "tls.acme.hosts"),
+            (&acme("directory = 'http://localhost'"), "tls.acme.directory"),
+            (&acme("contact = 'nobody'"), "tls.acme.contact"),
+            (&acme("worker_hosts = true"), "tls.acme.worker_hosts"),
             ("[[zones]]\nname = \"Example.com\"", "zones.name"),
         ] {
             let error = toml::from_str::<Settings>(text).unwrap().check().unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
         }
+        toml::from_str::<Settings>(&acme("contact = 'ops@example.com'")).unwrap().check().unwrap();
         Settings::default().check().unwrap();
     }
 

@@ -5,6 +5,7 @@ mod file;
 
 pub use environment::Environment;
 pub use file::{
-    CertificateSettings, EgressSettings, EngineSettings, LogFormat, LogSettings, ServerSettings, Settings,
-    SettingsError, TlsSettings, WorkersSettings, ZoneSettings,
+    AcmeChallenge, AcmeSettings, CertificateSettings, EgressSettings, EngineSettings,
+    ExternalAccountSettings, LogFormat, LogSettings, ServerSettings, Settings, SettingsError, TlsSettings,
+    WorkersSettings, ZoneSettings,
 };

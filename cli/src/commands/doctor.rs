@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use acme::HostReport;
 use settings::{CertificateSettings, Environment, Settings};
 
 use super::data_folder;
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: &Doctor) -> Result<(), Failure> {
         ("limits", limits()),
     ];
     checks.extend(settings.tls.certificates.iter().map(|files| ("certificate", certificate(files))));
+    checks.extend(acme(&data, &settings).into_iter().map(|finding| ("acme", finding)));
     for (name, finding) in checks {
         let (mark, text, advice) = match finding {
             Good(text) => ("ok  ", text, None),
@@ -158,6 +160,39 @@ fn certificate(files: &CertificateSettings) -> Finding {
         return Weak(text, "renew it; the server takes the new one up by itself".to_owned());
     }
     Good(text)
+}
+
+/// One finding for each host that has a certificate from the ACME server, or should have one.
+fn acme(data: &Path, settings: &Settings) -> Vec<Finding> {
+    let Some(acme) = &settings.tls.acme else { return Vec::new() };
+    let now = tasks::Clock::system().unix_secs();
+    match acme::report(data, &acme.directory, now) {
+        Ok(hosts) if hosts.is_empty() => vec![Good("no certificate was ordered yet".to_owned())],
+        Ok(hosts) => hosts.into_iter().map(|(host, report)| acme_host(&host, report, now)).collect(),
+        Err(error) => vec![Bad(error.to_string(), "give the folder to the user that runs Skerry".to_owned())],
+    }
+}
+
+fn acme_host(host: &str, report: HostReport, now: u64) -> Finding {
+    let days = match report.days_left {
+        Some(Ok(days)) if 0 <= days => format!("{host}, {days} days left"),
+        Some(Ok(_)) => format!("{host}: the certificate has expired"),
+        Some(Err(error)) => format!("{host}: {error}"),
+        None => format!("{host} has no certificate"),
+    };
+    match report.failure {
+        Some(failure) => {
+            let minutes = failure.next_unix_secs.saturating_sub(now).div_ceil(60);
+            let tries = failure.tries;
+            Weak(
+                format!("{days}: {}", failure.error),
+                format!(
+                    "failed {tries} times in a row, next try in {minutes} minutes; SIGHUP has the server try now"
+                ),
+            )
+        }
+        None => Good(days),
+    }
 }
 
 fn sandbox() -> Finding {

@@ -160,6 +160,7 @@ fn explain(error: ServeError) -> Failure {
         }
         ServeError::Tls(_) => failure
             .hint("`skerry doctor --config FILE` checks each certificate; docs/settings.md explains [tls]"),
+        ServeError::Acme(_) => failure.hint("docs/settings.md explains [tls.acme]"),
         ServeError::Open { .. } => failure.hint("`skerry doctor` checks the data folder"),
     }
 }

@@ -1,11 +1,14 @@
 //! Lays out the API address: `/client/v4` with every product's routes behind authentication, and `/metrics`.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request},
-    http::{HeaderName, HeaderValue, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, HOST},
+    },
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -13,7 +16,7 @@ use axum::{
 use futures_util::FutureExt;
 use model::AccountId;
 use tracing::Instrument;
-use v4::{ApiError, no_route, wrong_method};
+use v4::{ApiError, code, no_route, wrong_method};
 
 use crate::{
     authenticate::{Gate, authenticate},
@@ -41,6 +44,8 @@ pub struct ControlPlane {
     pub products: Vec<Router>,
     /// Writes the metrics in Prometheus' text form.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether only this machine reaches the address. Then no foreign host name is asked for in good faith.
+    pub is_loopback: bool,
 }
 
 impl std::fmt::Debug for ControlPlane {
@@ -51,7 +56,7 @@ impl std::fmt::Debug for ControlPlane {
 
 /// The whole API address as one service.
 pub fn router(control_plane: ControlPlane) -> Router {
-    let ControlPlane { account, tokens, products, metrics } = control_plane;
+    let ControlPlane { account, tokens, products, metrics, is_loopback } = control_plane;
     let gate = Gate { tokens: tokens.clone(), account: account.clone() };
     let v4 = products
         .into_iter()
@@ -62,11 +67,36 @@ pub fn router(control_plane: ControlPlane) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .nest("/client/v4", v4)
-        .route("/metrics", get(move || async move { ([(CONTENT_TYPE, METRICS_TYPE)], metrics()) }))
+        .route("/metrics", get(async move |headers: HeaderMap| metrics_for(&headers, is_loopback, &*metrics)))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_route)
         .layer(from_fn(watch_bodies))
         .layer(from_fn(observe))
+}
+
+/// The metrics need no token, so on a loopback address the host has to be this machine's own: a web page that has its name
+/// resolved to 127.0.0.1 would read them in its visitor's browser otherwise. All other routes are safe from it by the token.
+fn metrics_for(
+    headers: &HeaderMap,
+    is_loopback: bool,
+    metrics: &(dyn Fn() -> String + Send + Sync),
+) -> Result<Response, ApiError> {
+    if is_loopback && headers.get(HOST).is_some_and(|host| !host.to_str().is_ok_and(is_own)) {
+        let message = "/metrics answers to this machine's own names only: ask for 127.0.0.1 or localhost";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, code::AUTHENTICATION, message));
+    }
+    Ok(([(CONTENT_TYPE, METRICS_TYPE)], metrics()).into_response())
+}
+
+/// Whether a host, with or without a port, is an address, `localhost` or below it: names that no page can have resolved.
+fn is_own(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Gives each request its ray, turns a panic into an answer, and writes one line.

@@ -98,15 +98,16 @@ async fn secure_and_run(
     slot: OwnedSemaphorePermit,
 ) {
     let stop = ingress.0.tasks.stop_token();
-    let handshake = tls::perform(&tls, stream, ingress.0.settings.handshake_timeout);
+    let handshake = tls::perform(&tls, &ingress.0.challenges, stream, ingress.0.settings.handshake_timeout);
     match stop.run_until_cancelled(Box::pin(handshake)).await {
-        Some(Ok((stream, secured))) => {
+        Some(Ok(Some((stream, secured)))) => {
             run(ingress, stream, Client::secured(peer.ip(), secured), peer, slot).await;
         }
         Some(Err(error)) => {
             ingress.0.metrics.handshake_failed();
             tracing::debug!(%peer, %error, "A TLS handshake failed");
         }
+        Some(Ok(None)) => tracing::debug!(%peer, "An ACME server validated a host"),
         None => {}
     }
 }

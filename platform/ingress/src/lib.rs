@@ -37,7 +37,7 @@ pub use crate::{
     headers::{CF_BLOB, CF_EW_VIA, CF_RAY, FORWARDED_PROTO},
     rollout::version_for,
     settings::{Colo, Settings},
-    tls::{Certificate, CertificateError, CertificateFiles, Tls, TlsError},
+    tls::{Certificate, CertificateError, CertificateFiles, Challenges, Offer, ProofError, Tls, TlsError},
 };
 use crate::{connection::SpawnDraining, headers::Prepared, metrics::Metrics};
 
@@ -54,6 +54,7 @@ struct Shared {
     prepared: Prepared,
     protocol: auto::Builder<SpawnDraining>,
     metrics: Metrics,
+    challenges: Challenges,
 }
 
 impl Ingress {
@@ -70,7 +71,24 @@ impl Ingress {
         let prepared = Prepared::new(settings.colo.clone());
         let protocol = connection::protocol(&tasks);
         let metrics = Metrics::new(metrics);
-        Self(Arc::new(Shared { routes, dispatch, settings, clock, tasks, prepared, protocol, metrics }))
+        let challenges = Challenges::default();
+        Self(Arc::new(Shared {
+            routes,
+            dispatch,
+            settings,
+            clock,
+            tasks,
+            prepared,
+            protocol,
+            metrics,
+            challenges,
+        }))
+    }
+
+    /// Where to say what both doors answer to an ACME server that validates a host.
+    #[must_use]
+    pub fn challenges(&self) -> Challenges {
+        self.0.challenges.clone()
     }
 
     /// Takes in connections until the tasks are stopped. The connections are tasks of their own: they finish what they

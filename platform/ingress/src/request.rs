@@ -82,6 +82,10 @@ impl Ingress {
         if request.uri().path().starts_with(RESERVED_PATHS) {
             return trace::answer(self, client, &host, &request);
         }
+        // Before any Worker, but only while an order waits for it: all other tokens are the Worker's own affair.
+        if let Some(answer) = self.0.challenges.answer(host.name(), request.uri().path()) {
+            return Ok(Response::new(Body::text(answer)));
+        }
         let target = Target {
             is_https: client.scheme == Scheme::Https,
             host: host.name(),

@@ -4,6 +4,7 @@ mod account;
 mod addresses;
 mod bindings;
 mod calls;
+mod certificates;
 mod credentials;
 mod local;
 mod lock;

@@ -3,10 +3,11 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use acme::{AcmeError, Nudge};
 use control_plane::{ControlPlane, Tokens};
 use engine::{Engine, LocateError, Search, Wiring};
 use futures_util::{FutureExt, future::BoxFuture};
-use ingress::{CertificateFiles, Colo, Ingress, Tls, TlsError};
+use ingress::{Colo, Ingress, Tls, TlsError};
 use model::NamespaceId;
 use product::{House, Product};
 use settings::{Environment, Settings};
@@ -20,6 +21,7 @@ use crate::{
     account,
     addresses::Addresses,
     bindings::Bindings,
+    certificates,
     credentials::Credentials,
     local::Local,
     lock::{Lock, LockError},
@@ -73,6 +75,9 @@ pub enum ServeError {
     /// A certificate cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Certificates cannot be obtained with these settings or files.
+    #[error("prepare [tls.acme]: {0}")]
+    Acme(#[from] AcmeError),
     /// Something in the data folder cannot be used.
     #[error("open {what} in the data folder: {cause}")]
     Open {
@@ -88,6 +93,8 @@ pub struct Server {
     addresses: Addresses,
     /// If the door that speaks TLS is open.
     tls: Option<Tls>,
+    /// If certificates are obtained.
+    acme: Option<Nudge>,
     engine: Engine,
     /// The public doors and their connections.
     doors: Tasks,
@@ -122,7 +129,7 @@ impl Server {
         let program = find_engine(&data, environment, own_program)?;
 
         let (clock, metrics, doors) = (Clock::system(), Metrics::new(), Tasks::new());
-        let tls = https.is_some().then(|| open_tls(&data, &settings, &clock)).transpose()?;
+        let tls = https.is_some().then(|| certificates::for_door(&data, &settings, &clock)).transpose()?;
         let house = open_house(data.clone(), clock.clone()).await?;
         let tokens = Tokens::open(&house).await.map_err(failed("the tokens"))?;
         ensure_credentials(&house, &tokens).await?;
@@ -143,6 +150,7 @@ impl Server {
             doors.clone(),
             &metrics,
         );
+        let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
         let local_hosts = Arc::new(Local::new(ingress.clone(), routes.clone()));
         let egress =
             egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
@@ -163,6 +171,7 @@ impl Server {
             tokens,
             products: vec![workers.rest, kv.product.rest],
             metrics: Arc::new(move || metrics.render()),
+            is_loopback: local(&api).ip().is_loopback(),
         });
         if let Some((https, tls)) = https.zip(tls.clone()) {
             doors.spawn_draining("ingress over TLS", ingress.clone().serve_tls(https, tls));
@@ -173,7 +182,7 @@ impl Server {
         let House { meta, tasks: house, .. } = house;
         let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
         let kv = kv.namespaces;
-        Ok(Self { addresses, tls, engine, doors, house, data, meta, kv, drain_timeout, _lock: lock })
+        Ok(Self { addresses, tls, acme, engine, doors, house, data, meta, kv, drain_timeout, _lock: lock })
     }
 
     /// Where the doors are.
@@ -188,10 +197,13 @@ impl Server {
         self.tls.as_ref().map(Tls::authority)
     }
 
-    /// Reads the certificates' files again, changed or not.
+    /// Reads the certificates' files again, changed or not, and tries again to obtain those that could not be had.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
             tls.look(true);
+        }
+        if let Some(acme) = &self.acme {
+            acme.now();
         }
     }
 
@@ -268,15 +280,6 @@ async fn listen(door: &'static str, address: SocketAddr) -> Result<TcpListener, 
 
 fn local(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("a bound socket has an address")
-}
-
-fn open_tls(data: &std::path::Path, settings: &Settings, clock: &Clock) -> Result<Tls, TlsError> {
-    let files = |pair: &settings::CertificateSettings| CertificateFiles {
-        cert: pair.cert.clone(),
-        key: pair.key.clone(),
-    };
-    let certificates: Vec<_> = settings.tls.certificates.iter().map(files).collect();
-    Tls::open(data, &settings.server.base_domain, &certificates, clock.clone())
 }
 
 fn find_engine(

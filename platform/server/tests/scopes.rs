@@ -99,6 +99,7 @@ async fn open(folder: &TempDir) -> (Router, String) {
         tokens,
         products: vec![workers.rest, kv.product.rest],
         metrics: Arc::new(String::new),
+        is_loopback: true,
     });
     (router, owner.token)
 }

@@ -9,6 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use model::{ScriptName, VersionId};
+use tokio::sync::watch;
 
 use crate::{
     model::LABEL_BYTES_MAX,
@@ -18,7 +19,13 @@ use crate::{
 
 /// The published table; cheap to clone, every clone sees the newest table.
 #[derive(Debug, Clone, Default)]
-pub struct Routes(Arc<ArcSwap<RouteTable>>);
+pub struct Routes(Arc<Newest>);
+
+#[derive(Debug, Default)]
+struct Newest {
+    table: ArcSwap<RouteTable>,
+    changes: watch::Sender<()>,
+}
 
 /// All hosts of one moment.
 #[derive(Debug, Default)]
@@ -75,26 +82,47 @@ impl Routes {
     #[must_use]
     pub fn find(&self, target: &Target<'_>) -> Option<Arc<Route>> {
         let host = lower_case(target.host);
-        self.0.load().find(&Target { host: &host, ..*target }).cloned()
+        self.0.table.load().find(&Target { host: &host, ..*target }).cloned()
     }
 
     /// Whether some request for `host` (any case, without port) may be answered.
     #[must_use]
     pub fn serves(&self, host: &str) -> bool {
         let host = lower_case(host);
-        let table = self.0.load();
+        let table = self.0.table.load();
         table.hosts.contains_key(&*host) || table.zones.serves(&host)
     }
 
     /// Who answers for a script.
     #[must_use]
     pub fn find_script(&self, script: &ScriptName) -> Option<Arc<Route>> {
-        self.0.load().scripts.get(script).cloned()
+        self.0.table.load().scripts.get(script).cloned()
     }
 
     /// Puts a new table in force. A request that begins after this call is answered by it.
     pub fn publish(&self, table: RouteTable) {
-        self.0.store(Arc::new(table));
+        self.0.table.store(Arc::new(table));
+        self.0.changes.send_replace(());
+    }
+
+    /// Tells of each new table.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
+    }
+
+    /// Every custom domain that somebody answers.
+    #[must_use]
+    pub fn custom_domains(&self) -> Vec<String> {
+        self.0.table.load().zones.domains().map(str::to_owned).collect()
+    }
+
+    /// The host below `base` of every script that answers there; not those of previews.
+    #[must_use]
+    pub fn script_hosts(&self, base: &str) -> Vec<String> {
+        let table = self.0.table.load();
+        let hosts = table.scripts.keys().map(|script| format!("{script}.{base}"));
+        hosts.filter(|host| table.hosts.contains_key(host)).collect()
     }
 }
 

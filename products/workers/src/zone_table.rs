@@ -72,6 +72,11 @@ impl ZoneTable {
         self.domains.get(host)
     }
 
+    /// All custom domains.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = &str> {
+        self.domains.keys().map(String::as_str)
+    }
+
     /// What the most specific matching route says: a Worker, or that there is to be none. `None` if no route matches.
     pub(crate) fn route(&self, target: &Target<'_>) -> Option<Option<&Arc<Route>>> {
         let rules = self.rules(target.host)?;

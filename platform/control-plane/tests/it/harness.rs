@@ -47,6 +47,7 @@ impl Api {
             tokens: tokens.clone(),
             products: vec![product()],
             metrics: Arc::new(|| "skerry_up 1\n".to_owned()),
+            is_loopback: true,
         });
         Self { folder, house, router, tokens, first: None }
     }

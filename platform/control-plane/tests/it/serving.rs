@@ -56,6 +56,26 @@ async fn metrics_need_no_token() {
 }
 
 #[tokio::test]
+async fn metrics_answer_to_no_foreign_host_name() {
+    let api = Api::open().await;
+    let own = ["127.0.0.1:8788", "[::1]:8788", "localhost", "LOCALHOST:8788", "api.localhost.:1"];
+    let foreign = [
+        "example.com",
+        "example.com:8788",
+        "localhost.example.com",
+        "127.0.0.1.example.com",
+        "xlocalhost",
+        "",
+    ];
+    let hosts = own.map(|host| (host, 200)).into_iter().chain(foreign.map(|host| (host, 403)));
+    for (host, expected) in hosts {
+        let request = Request::get("/metrics").header("host", host).body(Body::empty());
+        let answer = api.send(request.expect("a request")).await;
+        assert_eq!(answer.status.as_u16(), expected, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn a_stopping_server_answers_what_it_has_begun_and_closes() {
     let api = Api::open().await;
     let tasks = api.house.tasks.clone();

@@ -3,7 +3,7 @@
 //! rustls checks that chain and key belong together, but tells neither names nor expiry; those are read with x509-parser,
 //! which rcgen needs for the development authority anyway.
 
-use std::{fmt, fs, io, path::PathBuf, sync::Arc};
+use std::{fmt, fs, io, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use rustls::{
     crypto::ring,
@@ -25,6 +25,7 @@ pub struct CertificateFiles {
 #[derive(Debug, Clone)]
 pub struct Certificate {
     pub(crate) names: Names,
+    pub(crate) not_before_unix_secs: i64,
     pub(crate) not_after_unix_secs: i64,
     pub(crate) key: Arc<CertifiedKey>,
 }
@@ -62,7 +63,7 @@ impl CertificateFiles {
             return Err(CertificateError::Content(self.cert.clone(), "certificate"));
         };
         let unfit = |what| CertificateError::Unfit(self.cert.clone(), what);
-        let (names, not_after_unix_secs) =
+        let Facts { names, not_before_unix_secs, not_after_unix_secs } =
             facts(first).ok_or_else(|| unfit("is not an X.509 certificate"))?;
         if names.is_empty() {
             return Err(unfit("names no host in its subjectAltName"));
@@ -72,7 +73,7 @@ impl CertificateFiles {
         };
         let key = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|source| CertificateError::Key { files: self.clone(), source })?;
-        Ok(Certificate { names, not_after_unix_secs, key: Arc::new(key) })
+        Ok(Certificate { names, not_before_unix_secs, not_after_unix_secs, key: Arc::new(key) })
     }
 }
 
@@ -81,6 +82,18 @@ impl Certificate {
     #[must_use]
     pub fn names(&self) -> String {
         self.names.to_string()
+    }
+
+    /// Whether it is good for a host.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        self.names.cover(host)
+    }
+
+    /// From when to when it is valid, in seconds since 1970.
+    #[must_use]
+    pub fn validity(&self) -> RangeInclusive<i64> {
+        self.not_before_unix_secs..=self.not_after_unix_secs
     }
 
     /// Whole days until it expires; negative once it has.
@@ -136,8 +149,15 @@ impl fmt::Display for Names {
     }
 }
 
-/// Names and expiry, in seconds since 1970; `None` for what is no certificate.
-fn facts(der: &CertificateDer<'_>) -> Option<(Names, i64)> {
+/// What rustls does not tell of a certificate.
+struct Facts {
+    names: Names,
+    not_before_unix_secs: i64,
+    not_after_unix_secs: i64,
+}
+
+/// `None` for what is no certificate.
+fn facts(der: &CertificateDer<'_>) -> Option<Facts> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let alternatives = certificate.subject_alternative_name().ok()?;
     let names =
@@ -145,7 +165,12 @@ fn facts(der: &CertificateDer<'_>) -> Option<(Names, i64)> {
             GeneralName::DNSName(name) => Some((*name).to_owned()),
             _ => None,
         });
-    Some((Names::of(names), certificate.validity().not_after.timestamp()))
+    let validity = certificate.validity();
+    Some(Facts {
+        names: Names::of(names),
+        not_before_unix_secs: validity.not_before.timestamp(),
+        not_after_unix_secs: validity.not_after.timestamp(),
+    })
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl Authority {
 
     fn issue(&self, host: &str) -> Result<Certificate, rcgen::Error> {
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
-        let not_after = set_validity(&mut params, &self.clock, HOST_VALID);
+        set_validity(&mut params, &self.clock, HOST_VALID);
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "Skerry development certificate");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -119,7 +119,8 @@ impl Authority {
         let key = CertifiedKey::new(vec![signed.der().clone()], Arc::clone(&self.host_signer));
         Ok(Certificate {
             names: Names::of([host.to_owned()]),
-            not_after_unix_secs: not_after,
+            not_before_unix_secs: params.not_before.unix_timestamp(),
+            not_after_unix_secs: params.not_after.unix_timestamp(),
             key: Arc::new(key),
         })
     }
@@ -179,14 +180,13 @@ fn make(folder: &Path, domains: &[String], clock: &Clock) -> Result<(String, Key
 }
 
 /// From yesterday, for clocks that differ, until `valid` from now; says until when.
-fn set_validity(params: &mut CertificateParams, clock: &Clock, valid: Duration) -> i64 {
+fn set_validity(params: &mut CertificateParams, clock: &Clock, valid: Duration) {
     let now = OffsetDateTime::from(clock.now());
     params.not_before = now - DAY;
     params.not_after = now + valid;
     // Positive and at most 20 bytes (RFC 5280 section 4.1.2.2).
     let serial = rand::random::<u128>() >> 1;
     params.serial_number = Some(SerialNumber::from(serial.to_be_bytes().to_vec()));
-    params.not_after.unix_timestamp()
 }
 
 fn unusable(error: impl std::fmt::Display) -> TlsError {

@@ -2,13 +2,14 @@
 
 use std::{io, time::Duration};
 
+use rustls::server::ClientHello;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
-use super::{Secured, Tls};
+use super::{Challenges, Secured, Tls, challenges::VALIDATION_PROTOCOL};
 use crate::limits::LINGER_TIMEOUT;
 
 /// The first byte of a handshake (RFC 8446 section 5.1).
@@ -16,6 +17,8 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// Alerts (RFC 8446 section 6.2, RFC 6066 section 3).
 const MISSING_EXTENSION: u8 = 109;
 const UNRECOGNIZED_NAME: u8 = 112;
+/// RFC 7301 section 3.2.
+const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 /// For those who forgot the s.
 const PLAIN_REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: skerry\r\nContent-Type: text/plain\r\n\
@@ -30,22 +33,31 @@ pub(crate) enum HandshakeError {
     NotTls,
     #[error("the client names no host")]
     Nameless,
+    #[error("nobody waits for a validation of `{0}`")]
+    Unasked(String),
     #[error("no certificate for `{0}`")]
     UnknownName(String),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Secures a connection within `timeout`.
+/// Secures a connection within `timeout`; there is none left if all that the client wanted was to validate a host.
 pub(crate) async fn perform(
     tls: &Tls,
+    challenges: &Challenges,
     stream: TcpStream,
     timeout: Duration,
-) -> Result<(TlsStream<TcpStream>, Secured), HandshakeError> {
-    tokio::time::timeout(timeout, shake(tls, stream)).await.unwrap_or(Err(HandshakeError::TimedOut))
+) -> Result<Option<(TlsStream<TcpStream>, Secured)>, HandshakeError> {
+    tokio::time::timeout(timeout, shake(tls, challenges, stream))
+        .await
+        .unwrap_or(Err(HandshakeError::TimedOut))
 }
 
-async fn shake(tls: &Tls, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Secured), HandshakeError> {
+async fn shake(
+    tls: &Tls,
+    challenges: &Challenges,
+    stream: TcpStream,
+) -> Result<Option<(TlsStream<TcpStream>, Secured)>, HandshakeError> {
     let mut first = [0];
     if stream.peek(&mut first).await? != 0 && first[0] != HANDSHAKE_RECORD {
         refuse_plain(stream, first[0]).await?;
@@ -58,13 +70,36 @@ async fn shake(tls: &Tls, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Se
     };
     // Only now: a client that says nothing takes no other's turn.
     let _turn = tls.handshakes().acquire().await.expect("the semaphore is never closed");
+    if is_validation(&start.client_hello()) {
+        validate(challenges, start, host).await?;
+        return Ok(None);
+    }
     let Some(served) = tls.choose(&host) else {
         refuse(start.io, UNRECOGNIZED_NAME).await?;
         return Err(HandshakeError::UnknownName(host));
     };
     let stream = start.into_stream(served.config.clone()).await?;
     let secured = Secured::of(stream.get_ref().1, served.names.clone());
-    Ok((stream, secured))
+    Ok(Some((stream, secured)))
+}
+
+fn is_validation(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == VALIDATION_PROTOCOL))
+}
+
+/// Shows an ACME server what it waits for. No request follows (RFC 8737 section 3).
+async fn validate(
+    challenges: &Challenges,
+    start: StartHandshake<TcpStream>,
+    host: String,
+) -> Result<(), HandshakeError> {
+    let Some(config) = challenges.handshake(&host) else {
+        refuse(start.io, NO_APPLICATION_PROTOCOL).await?;
+        return Err(HandshakeError::Unasked(host));
+    };
+    let mut stream = start.into_stream(config).await?;
+    stream.shutdown().await?;
+    Ok(())
 }
 
 /// Ends a handshake of which only the client's first message has been read. rustls has no say in the alert that a missing

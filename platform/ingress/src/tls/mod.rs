@@ -1,13 +1,15 @@
-//! Which certificate a visitor gets: those from files by name, exactly or by one-label wildcard, else one of the development
-//! authority. Files are read again when they change. The handshake itself is in `handshake`.
+//! Which certificate a visitor gets: those from files by name, exactly or by one-label wildcard, else one that was obtained for
+//! the host, else one of the development authority. Files are read again when they change. The handshake itself is in
+//! `handshake`; what it proves to an ACME server in `challenges`.
 
 mod certificate;
+mod challenges;
 mod development;
 mod handshake;
 mod secured;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -30,6 +32,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use certificate::Names;
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
+pub use challenges::{Challenges, Offer, ProofError};
 use development::Authority;
 pub(crate) use handshake::perform;
 pub(crate) use secured::Secured;
@@ -41,7 +44,7 @@ use crate::limits;
 pub struct Tls(Arc<Shared>);
 
 struct Shared {
-    pairs: Mutex<Vec<Pair>>,
+    sources: Mutex<Sources>,
     table: ArcSwap<Table>,
     authority: Authority,
     sessions: Sessions,
@@ -64,6 +67,13 @@ pub enum TlsError {
     Tickets(rustls::Error),
 }
 
+/// Where certificates come from.
+struct Sources {
+    pairs: Vec<Pair>,
+    /// By host; see [`Tls::hold`].
+    obtained: BTreeMap<String, Arc<Served>>,
+}
+
 /// Files and what was last made of them.
 struct Pair {
     files: CertificateFiles,
@@ -80,12 +90,14 @@ pub(crate) struct Served {
     pub(crate) config: Arc<ServerConfig>,
 }
 
-/// The certificates from files, by name.
+/// The certificates from files and those that were obtained, by name.
 #[derive(Default)]
 struct Table {
     exact: HashMap<String, Arc<Served>>,
     /// By what follows `*.`.
     wildcards: HashMap<String, Arc<Served>>,
+    /// Those that were obtained, by host.
+    obtained: HashMap<String, Arc<Served>>,
 }
 
 /// What all certificates share; a session can be resumed after a reload.
@@ -117,9 +129,17 @@ impl Tls {
             note(files, &certificate, &clock);
             pairs.push(Pair { files: files.clone(), state, served: Arc::new(sessions.serve(certificate)) });
         }
-        let table = ArcSwap::from_pointee(Table::of(&pairs));
+        let sources = Sources { pairs, obtained: BTreeMap::new() };
+        let table = ArcSwap::from_pointee(Table::of(&sources));
         let handshakes = Semaphore::new(limits::HANDSHAKES_MAX);
-        Ok(Self(Arc::new(Shared { pairs: Mutex::new(pairs), table, authority, sessions, clock, handshakes })))
+        Ok(Self(Arc::new(Shared {
+            sources: Mutex::new(sources),
+            table,
+            authority,
+            sessions,
+            clock,
+            handshakes,
+        })))
     }
 
     /// The certificate of the development authority, for those who want to trust it.
@@ -131,9 +151,9 @@ impl Tls {
     /// Looks at the files and reads those that changed; `is_forced` reads all. What cannot be used is warned of, once for
     /// each content, and leaves its predecessor in place. Blocks on the disk.
     pub fn look(&self, is_forced: bool) {
-        let mut pairs = self.0.pairs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let mut has_changed = false;
-        for pair in pairs.iter_mut() {
+        for pair in &mut sources.pairs {
             // Noted before reading: a change during the reading is seen by the next look.
             let state = state(&pair.files);
             if state == pair.state && !is_forced {
@@ -152,8 +172,28 @@ impl Tls {
             }
         }
         if has_changed {
-            self.0.table.store(Arc::new(Table::of(&pairs)));
+            self.0.table.store(Arc::new(Table::of(&sources)));
         }
+    }
+
+    /// Serves `host` (in lower case) with this certificate from now on, or with none. What files are for comes first.
+    pub fn hold(&self, host: &str, certificate: Option<Certificate>) {
+        let mut sources = self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        match certificate {
+            Some(certificate) => {
+                let served = Arc::new(self.0.sessions.serve(certificate));
+                sources.obtained.insert(host.to_owned(), served);
+            }
+            None => drop(sources.obtained.remove(host)),
+        }
+        self.0.table.store(Arc::new(Table::of(&sources)));
+    }
+
+    /// Whether a certificate from files is for `host` (in lower case).
+    #[must_use]
+    pub fn has_files_for(&self, host: &str) -> bool {
+        let sources = self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.pairs.iter().any(|pair| pair.served.names.cover(host))
     }
 
     /// Looks at the files from time to time, for ever.
@@ -190,9 +230,10 @@ impl fmt::Debug for Tls {
 
 impl Table {
     /// Where two certificates have the same name, the first one counts.
-    fn of(pairs: &[Pair]) -> Self {
-        let mut table = Self::default();
-        for served in pairs.iter().map(|pair| &pair.served) {
+    fn of(sources: &Sources) -> Self {
+        let obtained = sources.obtained.iter().map(|(host, served)| (host.clone(), Arc::clone(served)));
+        let mut table = Self { obtained: obtained.collect(), ..Self::default() };
+        for served in sources.pairs.iter().map(|pair| &pair.served) {
             for name in &served.names.exact {
                 table.exact.entry(name.clone()).or_insert_with(|| Arc::clone(served));
             }
@@ -205,7 +246,7 @@ impl Table {
 
     fn find(&self, host: &str) -> Option<Arc<Served>> {
         let by_star = || host.split_once('.').and_then(|(_, parent)| self.wildcards.get(parent));
-        self.exact.get(host).or_else(by_star).cloned()
+        self.exact.get(host).or_else(by_star).or_else(|| self.obtained.get(host)).cloned()
     }
 }
 
