@@ -1,19 +1,20 @@
 //! The statements on one shard.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use store::{
-    StoreError,
+    Failure, StoreError,
     rusqlite::{Connection, OptionalExtension, params},
 };
 
 use super::{
     Entry, NewEntry, NewValue, Value,
     blobs::{BlobFile, Blobs},
+    checksum::Checksum,
 };
 use crate::{
     KvError,
-    model::{Key, ListQuery, ListedKey, Page, seal_cursor},
+    model::{Attributes, Key, ListQuery, ListedKey, Page, seal_cursor},
 };
 
 /// How often a row is read again because its file was gone: each time, somebody replaced the value in between.
@@ -34,13 +35,15 @@ pub(super) fn find(
         };
         let value = match value {
             Stored::Inline(bytes) => Value::Inline(bytes),
-            Stored::Blob(file) => match blobs.open_file(&file) {
+            Stored::Blob(file) => match blobs.open_file(&file, key) {
                 Ok(open) => Value::Blob(open),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && 1 < attempts_left => {
                     attempts_left -= 1;
                     continue;
                 }
-                Err(error) => return Err(blobs.failed("open", &file, &error).into()),
+                Err(error) => {
+                    return Err(KvError::damaged(key.as_str(), blobs.failed("open", &file, &error)));
+                }
             },
         };
         return Ok(Some(Entry { value, metadata, expires_s }));
@@ -52,6 +55,16 @@ enum Stored {
     Blob(BlobFile),
 }
 
+impl Stored {
+    /// What the row's checksum covers of the value.
+    fn guarded(&self) -> &[u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Blob(file) => &file.sha256,
+        }
+    }
+}
+
 fn select(
     connection: &Connection,
     namespace: &str,
@@ -59,18 +72,48 @@ fn select(
     now_s: u64,
 ) -> Result<Option<Entry<Stored>>, KvError> {
     let mut select = connection.prepare_cached(
-        "SELECT expires_s, metadata, blob, blob_bytes, blob_sha256, value FROM entry
+        "SELECT expires_s, metadata, blob, blob_bytes, blob_sha256, value, checksum FROM entry
          WHERE namespace = (SELECT number FROM namespace WHERE id = ?1) AND key = ?2
            AND (expires_s IS NULL OR ?3 < expires_s)",
     )?;
-    let entry = select.query_row(params![namespace, key.as_str().as_bytes(), now_s], |row| {
+    let found = select.query_row(params![namespace, key.as_str().as_bytes(), now_s], |row| {
         let value = match row.get(2)? {
             None => Stored::Inline(row.get(5)?),
             Some(name) => Stored::Blob(BlobFile { name, bytes: row.get(3)?, sha256: row.get(4)? }),
         };
-        Ok(Entry { expires_s: row.get(0)?, metadata: row.get(1)?, value })
+        let checksum = row.get::<_, Option<i64>>(6)?.map(Checksum::from_column);
+        Ok((Entry { expires_s: row.get(0)?, metadata: row.get(1)?, value }, checksum))
     });
-    Ok(entry.optional()?)
+    let found = found.optional().map_err(|error| unreadable(key, error))?;
+    let Some((entry, checksum)) = found else { return Ok(None) };
+    let is_whole = checksum.is_none_or(|checksum| {
+        let Entry { value, metadata, expires_s } = &entry;
+        checksum == Checksum::of(key.as_str().as_bytes(), *expires_s, metadata.as_deref(), value.guarded())
+    });
+    if is_whole { Ok(Some(entry)) } else { Err(checksum_wrong(connection, key.as_str())) }
+}
+
+/// Content that no longer fits its column is damage; what else SQLite says is not the key's fault.
+fn unreadable(key: &Key<'_>, error: store::rusqlite::Error) -> KvError {
+    use store::rusqlite::Error;
+    let is_damage = matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..)
+    );
+    let error = StoreError::from(error);
+    if is_damage || matches!(error, StoreError::Corrupt(_)) {
+        KvError::damaged(key.as_str(), error)
+    } else {
+        error.into()
+    }
+}
+
+fn checksum_wrong(connection: &Connection, key: &str) -> KvError {
+    let file = connection.path().map(PathBuf::from).unwrap_or_default();
+    let cause = "the checksum of a row is wrong".to_owned();
+    KvError::damaged(key, StoreError::Corrupt(Failure { tried: "read", file, cause }))
 }
 
 /// One page of the keys that have not expired.
@@ -81,7 +124,7 @@ pub(super) fn list(
     now_s: u64,
 ) -> Result<Page, KvError> {
     let mut select = connection.prepare_cached(
-        "SELECT key, expires_s, metadata FROM entry
+        "SELECT key, expires_s, metadata, checksum FROM entry
          WHERE namespace = (SELECT number FROM namespace WHERE id = ?1) AND ?2 <= key AND key < ?3
            AND (expires_s IS NULL OR ?4 < expires_s)
          ORDER BY key LIMIT ?5",
@@ -97,9 +140,18 @@ pub(super) fn list(
                 error.into(),
             )
         })?;
-        Ok(ListedKey { name, expires_s: row.get(1)?, metadata: row.get(2)? })
+        let checksum = row.get::<_, Option<i64>>(3)?.map(Checksum::from_column);
+        Ok((ListedKey { name, expires_s: row.get(1)?, metadata: row.get(2)? }, checksum))
     })?;
-    let mut keys = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut keys = Vec::with_capacity(wanted);
+    for row in rows {
+        let (key, checksum) = row?;
+        let ListedKey { name, expires_s, metadata } = &key;
+        if checksum.is_some_and(|sum| !sum.fits_head(name.as_bytes(), *expires_s, metadata.as_deref())) {
+            return Err(checksum_wrong(connection, name));
+        }
+        keys.push(key);
+    }
     let is_last = keys.len() < wanted;
     keys.truncate(query.limit());
     let cursor = keys.last().filter(|_| !is_last).map(|last| seal_cursor(namespace, &last.name));
@@ -123,27 +175,33 @@ pub(super) fn put(connection: &Connection, number: i64, entry: NewEntry) -> Resu
         .query_row(params![number, key], |row| row.get(0))
         .optional()?;
     let (inline, blob) = match &entry.value {
-        NewValue::Inline(bytes) => (Some(bytes.as_ref()), None),
+        NewValue::Inline { bytes, .. } => (Some(bytes.as_ref()), None),
         NewValue::Blob(pending) => (None, Some(&pending.file)),
     };
-    let metadata = entry.attributes.metadata.as_ref().map(|metadata| metadata.as_str());
+    let Attributes { expires_s, metadata } = &entry.attributes;
+    let metadata = metadata.as_ref().map(|metadata| metadata.as_str());
+    let guarded = blob.map_or(inline.unwrap_or_default(), |blob| &blob.sha256);
+    let checksum = Checksum::of(key, *expires_s, metadata, guarded);
     connection
         .prepare_cached(
-            "INSERT INTO entry (namespace, key, expires_s, metadata, blob, blob_bytes, blob_sha256, value)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO entry
+                 (namespace, key, expires_s, metadata, blob, blob_bytes, blob_sha256, value, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (namespace, key) DO UPDATE SET
-                 expires_s = excluded.expires_s, metadata = excluded.metadata, blob = excluded.blob,
-                 blob_bytes = excluded.blob_bytes, blob_sha256 = excluded.blob_sha256, value = excluded.value",
+                 expires_s = excluded.expires_s, metadata = excluded.metadata, checksum = excluded.checksum,
+                 blob = excluded.blob, blob_bytes = excluded.blob_bytes, blob_sha256 = excluded.blob_sha256,
+                 value = excluded.value",
         )?
         .execute(params![
             number,
             key,
-            entry.attributes.expires_s,
+            expires_s,
             metadata,
             blob.map(|blob| &blob.name),
             blob.map(|blob| blob.bytes),
             blob.map(|blob| blob.sha256),
             inline,
+            checksum.into_column(),
         ])?;
     if let NewValue::Blob(pending) = entry.value {
         // From here on the row may be committed whether or not anybody still waits for it.
