@@ -3,6 +3,7 @@
 mod deploy;
 mod engine;
 mod kv;
+mod kv_text;
 mod refusals;
 mod skerry;
 mod terminal;
