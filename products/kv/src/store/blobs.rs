@@ -39,6 +39,9 @@ const RECEIVING_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Worker has 128 MiB of memory.
 const DISCARD_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
+/// How the name of a file ends that is still being written.
+const TEMPORARY: &str = ".tmp";
+
 /// Only the server reads values.
 const BLOB_MODE: u32 = 0o600;
 
@@ -68,6 +71,14 @@ pub(crate) enum NewValue {
 }
 
 impl NewValue {
+    /// The value's length.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Inline { bytes, .. } => bytes.len() as u64,
+            Self::Blob(pending) => pending.file.bytes,
+        }
+    }
+
     /// What the value takes of memory and of the log.
     pub(crate) fn inline_bytes(&self) -> usize {
         match self {
@@ -99,7 +110,7 @@ struct Unkept {
 impl Drop for Unkept {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What stays behind is collected at the next start.
+            // What stays behind is collected later.
             let _ = fs::remove_file(path);
         }
     }
@@ -146,7 +157,7 @@ impl Blobs {
 
     async fn create(&self) -> Result<BlobWriter, StoreError> {
         let name = Uuid::new_v4().simple().to_string();
-        let path = self.folder.join(format!("{name}.tmp"));
+        let path = self.folder.join(format!("{name}{TEMPORARY}"));
         let file = OpenOptions::new().write(true).create_new(true).mode(BLOB_MODE).open(&path).await;
         let file = file.map_err(|error| StoreError::file("make", &path, &error))?;
         let unkept = Unkept { path: Some(path.clone()) };
@@ -163,6 +174,10 @@ impl Blobs {
         StoreError::file(tried, &self.folder.join(&file.name), error)
     }
 
+    pub(super) fn unlisted(&self, error: &io::Error) -> StoreError {
+        StoreError::file("list", &self.folder, error)
+    }
+
     /// Removes files that no row names any more.
     pub(super) async fn remove(&self, names: Vec<String>) {
         let folder = Arc::clone(&self.folder);
@@ -172,12 +187,21 @@ impl Blobs {
                 if let Err(error) = fs::remove_file(&path)
                     && error.kind() != io::ErrorKind::NotFound
                 {
-                    tracing::warn!(file = %path.display(), %error, "A value's old file stays until the next start");
+                    tracing::warn!(file = %path.display(), %error, "A value's old file stays for now");
                 }
             }
         };
         // It fails only when the runtime stops; then the next start removes them.
         let _ = tokio::task::spawn_blocking(remove).await;
+    }
+
+    /// The names of all files that are whole.
+    pub(super) fn names(&self) -> io::Result<HashSet<String>> {
+        let mut names = HashSet::new();
+        for file in fs::read_dir(&self.folder)? {
+            names.extend(file?.file_name().into_string().ok().filter(|name| !name.ends_with(TEMPORARY)));
+        }
+        Ok(names)
     }
 
     /// Removes every file but those named. Nothing may be writing.

@@ -20,6 +20,7 @@ pub(crate) use blobs::{NewValue, OpenBlob};
 use memory::Memory;
 pub(crate) use memory::Taken;
 pub(crate) use namespaces::Order;
+use rows::Changed;
 
 use crate::{
     KvError,
@@ -46,6 +47,7 @@ const SHARD_MIGRATIONS: &[Migration] = &[
         name: "2026-11-26-checksums",
         sql: include_str!("../../migrations/2026-11-26-checksums.sql"),
     },
+    Migration { name: "2026-11-26-usage", sql: include_str!("../../migrations/2026-11-26-usage.sql") },
 ];
 
 /// All of KV's data.
@@ -190,11 +192,12 @@ impl Store {
         let id: Arc<str> = namespace.into();
         let write = move |connection: &Connection| {
             let number = rows::number(connection, &id)?;
-            let mut replaced = Vec::new();
+            let mut changed = Changed::default();
             for entry in entries {
-                replaced.extend(rows::put(connection, number, entry)?);
+                rows::put(connection, number, entry, &mut changed)?;
             }
-            Ok::<_, KvError>(replaced)
+            changed.keep(connection, number)?;
+            Ok::<_, KvError>(changed.blobs)
         };
         self.drop_after(self.shard(namespace).write(write)).await
     }
@@ -204,17 +207,27 @@ impl Store {
         let id: Arc<str> = namespace.into();
         let write = move |connection: &Connection| {
             let number = rows::number(connection, &id)?;
-            let mut dropped = Vec::new();
+            let mut changed = Changed::default();
             for key in keys {
-                dropped.extend(rows::delete(connection, number, &key)?);
+                rows::delete(connection, number, &key, &mut changed)?;
             }
-            Ok::<_, KvError>(dropped)
+            changed.keep(connection, number)?;
+            Ok::<_, KvError>(changed.blobs)
         };
         self.drop_after(self.shard(namespace).write(write)).await
     }
 
-    /// Removes the blob files that a commit made superfluous. If the caller goes away in between, they stay until the
-    /// next start collects them.
+    /// What each namespace holds now: id, keys and bytes of values.
+    pub(crate) fn usage(&self) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.read_now(rows::usage)?);
+        }
+        Ok(all)
+    }
+
+    /// Removes the blob files that a commit made superfluous. If the caller goes away in between, they stay until they
+    /// are collected as orphans.
     async fn drop_after(
         &self,
         write: impl Future<Output = Result<Vec<String>, KvError>>,

@@ -1,6 +1,6 @@
 //! The statements on one shard.
 
-use std::{io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use store::{
     Failure, StoreError,
@@ -167,13 +167,62 @@ pub(super) fn number(connection: &Connection, namespace: &str) -> Result<i64, Kv
         .ok_or(KvError::NamespaceMissing)
 }
 
-/// Writes one key; returns the name of the blob it replaces.
-pub(super) fn put(connection: &Connection, number: i64, entry: NewEntry) -> Result<Option<String>, KvError> {
+/// What a job changed in one namespace.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    keys: i64,
+    bytes: i64,
+    /// Files that no row names any more once this is committed.
+    pub(super) blobs: Vec<String>,
+}
+
+impl Changed {
+    fn gone(&mut self, (blob, bytes): (Option<String>, i64)) {
+        self.keys -= 1;
+        self.bytes -= bytes;
+        self.blobs.extend(blob);
+    }
+
+    /// Brings the namespace's totals up to date.
+    pub(super) fn keep(&self, connection: &Connection, number: i64) -> Result<(), KvError> {
+        if self.keys != 0 || self.bytes != 0 {
+            connection
+                .prepare_cached(
+                    "UPDATE namespace SET keys = keys + ?2, bytes = bytes + ?3 WHERE number = ?1",
+                )?
+                .execute(params![number, self.keys, self.bytes])?;
+        }
+        Ok(())
+    }
+}
+
+/// What namespaces hold: id, keys and bytes of values.
+pub(super) fn usage(connection: &Connection) -> Result<Vec<(String, u64, u64)>, StoreError> {
+    let mut select =
+        connection.prepare_cached("SELECT id, keys, bytes FROM namespace WHERE id IS NOT NULL")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes one key.
+pub(super) fn put(
+    connection: &Connection,
+    number: i64,
+    entry: NewEntry,
+    changed: &mut Changed,
+) -> Result<(), KvError> {
     let key = entry.key.as_str().as_bytes();
     let replaced = connection
-        .prepare_cached("SELECT blob FROM entry WHERE namespace = ?1 AND key = ?2 AND blob IS NOT NULL")?
-        .query_row(params![number, key], |row| row.get(0))
+        .prepare_cached(
+            "SELECT blob, coalesce(blob_bytes, length(value)) FROM entry WHERE namespace = ?1 AND key = ?2",
+        )?
+        .query_row(params![number, key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
+    if let Some(replaced) = replaced {
+        changed.gone(replaced);
+    }
+    changed.keys += 1;
+    changed.bytes += i64::try_from(entry.value.bytes()).unwrap_or(i64::MAX);
     let (inline, blob) = match &entry.value {
         NewValue::Inline { bytes, .. } => (Some(bytes.as_ref()), None),
         NewValue::Blob(pending) => (None, Some(&pending.file)),
@@ -207,16 +256,27 @@ pub(super) fn put(connection: &Connection, number: i64, entry: NewEntry) -> Resu
         // From here on the row may be committed whether or not anybody still waits for it.
         pending.keep();
     }
-    Ok(replaced)
+    Ok(())
 }
 
-/// Deletes one key; returns the name of its blob.
-pub(super) fn delete(connection: &Connection, number: i64, key: &Key<'_>) -> Result<Option<String>, KvError> {
-    let blob = connection
-        .prepare_cached("DELETE FROM entry WHERE namespace = ?1 AND key = ?2 RETURNING blob")?
-        .query_row(params![number, key.as_str().as_bytes()], |row| row.get(0))
+/// Deletes one key.
+pub(super) fn delete(
+    connection: &Connection,
+    number: i64,
+    key: &Key<'_>,
+    changed: &mut Changed,
+) -> Result<(), KvError> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM entry WHERE namespace = ?1 AND key = ?2
+             RETURNING blob, coalesce(blob_bytes, length(value))",
+        )?
+        .query_row(params![number, key.as_str().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(blob.flatten())
+    if let Some(deleted) = deleted {
+        changed.gone(deleted);
+    }
+    Ok(())
 }
 
 /// Deletes some keys whose time has come, or whose namespace was deleted; returns how many, and their blobs.
@@ -227,10 +287,20 @@ pub(super) fn delete_dead(
 ) -> Result<(usize, Vec<String>), KvError> {
     let mut deleted = connection.prepare_cached(
         "DELETE FROM entry WHERE rowid IN (SELECT rowid FROM entry WHERE expires_s <= ?1 LIMIT ?2)
-         RETURNING blob",
+         RETURNING namespace, blob, coalesce(blob_bytes, length(value))",
     )?;
-    let expired = deleted.query_map(params![now_s, keys_max], |row| row.get(0))?;
-    let mut blobs = expired.collect::<Result<Vec<Option<String>>, _>>()?;
+    let expired = deleted.query_map(params![now_s, keys_max], |row| {
+        Ok((row.get::<_, i64>(0)?, (row.get::<_, Option<String>>(1)?, row.get(2)?)))
+    })?;
+    let (mut blobs, mut changed) = (Vec::new(), BTreeMap::<_, Changed>::new());
+    for row in expired {
+        let (number, expired) = row?;
+        blobs.push(expired.0.clone());
+        changed.entry(number).or_default().gone(expired);
+    }
+    for (number, changed) in changed {
+        changed.keep(connection, number)?;
+    }
     let mut dropped = connection.prepare_cached(
         "DELETE FROM entry WHERE rowid IN (
              SELECT entry.rowid FROM namespace JOIN entry ON entry.namespace = namespace.number
@@ -243,6 +313,11 @@ pub(super) fn delete_dead(
         connection.execute("DELETE FROM namespace WHERE id IS NULL", [])?;
     }
     Ok((blobs.len(), blobs.into_iter().flatten().collect()))
+}
+
+/// Whether a row refers to a blob of that name.
+pub(super) fn has_blob(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM entry WHERE blob = ?1")?.exists([name])?)
 }
 
 /// The names of all blobs that rows refer to.
