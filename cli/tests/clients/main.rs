@@ -5,5 +5,6 @@ mod engine;
 mod kv;
 mod kv_text;
 mod refusals;
+mod sdks;
 mod skerry;
 mod terminal;
