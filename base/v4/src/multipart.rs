@@ -123,7 +123,6 @@ impl IncomingPart {
     }
 
     /// Its content, to be taken as it arrives.
-    #[must_use]
     pub fn into_body(self) -> Body {
         Body::from_stream(self.field)
     }

@@ -229,7 +229,7 @@ pub(super) fn put(
     };
     let Attributes { expires_s, metadata } = &entry.attributes;
     let metadata = metadata.as_ref().map(|metadata| metadata.as_str());
-    let guarded = blob.map_or(inline.unwrap_or_default(), |blob| &blob.sha256);
+    let guarded = blob.map_or_else(|| inline.unwrap_or_default(), |blob| &blob.sha256);
     let checksum = Checksum::of(key, *expires_s, metadata, guarded);
     connection
         .prepare_cached(
