@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::Value;
 use server::{Addresses, Credentials};
 
@@ -19,6 +22,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) struct Api {
     pub(crate) addresses: Addresses,
     pub(crate) credentials: Credentials,
+    client: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl Api {
@@ -34,7 +38,8 @@ impl Api {
         let credentials =
             Credentials::read(data).map_err(|error| Failure::doing("read credentials.json", error))?;
         let credentials = credentials.ok_or_else(not_running)?;
-        Ok(Self { addresses, credentials })
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { addresses, credentials, client })
     }
 
     /// A path below the account.
@@ -50,44 +55,53 @@ impl Api {
         body: Option<Value>,
     ) -> Result<Value, Failure> {
         let what = format!("{method} {path}");
-        let answer = self.exchange(method, path, body).await.map_err(|cause| Failure::doing(&what, cause))?;
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let answer = self.ask(method, path, body).await?;
         let mut envelope: Value =
             serde_json::from_slice(&answer).map_err(|cause| Failure::doing(&what, cause))?;
-        if envelope["success"] == Value::Bool(true) {
-            return Ok(envelope["result"].take());
+        Ok(envelope["result"].take())
+    }
+
+    /// Calls the API; the body of a success as it is.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
+        let what = format!("{method} {path}");
+        let (status, bytes) = self.exchange(method, path, body).await?;
+        if status.is_success() { Ok(bytes) } else { Err(refusal(&what, &bytes)) }
+    }
+
+    /// Reads what lies at a path, if it is there.
+    pub(crate) async fn read(&self, path: &str) -> Result<Option<Bytes>, Failure> {
+        match self.exchange(Method::GET, path, Bytes::new()).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, bytes) if status.is_success() => Ok(Some(bytes)),
+            (_, bytes) => Err(refusal(&format!("GET {path}"), &bytes)),
         }
-        let message = envelope["errors"][0]["message"].as_str().unwrap_or("the server gave no reason");
-        Err(Failure::doing(what, format!("{message} [code: {}]", envelope["errors"][0]["code"])))
     }
 
     async fn exchange(
         &self,
         method: Method,
         path: &str,
-        body: Option<Value>,
-    ) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-        let address = self.addresses.api.strip_prefix("http://").unwrap_or(&self.addresses.api);
-        let stream = tokio::net::TcpStream::connect(address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let what = format!("{method} {path}");
         let request = Request::builder()
             .method(method)
-            .uri(format!("/client/v4{path}"))
-            .header(header::HOST, address)
+            .uri(format!("{}/client/v4{path}", self.addresses.api))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.credentials.token))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
-        let exchange = async {
-            let answer = sender.send_request(request).await?;
-            Ok(Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes())
-        };
-        tokio::pin!(connection, exchange);
-        tokio::select! {
-            answer = &mut exchange => answer,
-            ended = &mut connection => match ended {
-                Ok(()) => exchange.await,
-                Err(error) => Err(error.into()),
-            },
-        }
+            .body(Full::new(body))
+            .map_err(|cause| Failure::doing(&what, cause))?;
+        let answer = self.client.request(request).await;
+        let answer = answer.map_err(|error| Failure::doing(&what, Failure::from_error(&error).message))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        Ok((status, body.map_err(|cause| Failure::doing(what, cause))?.to_bytes()))
     }
+}
+
+fn refusal(what: &str, answer: &[u8]) -> Failure {
+    let envelope: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let message = envelope["errors"][0]["message"].as_str().unwrap_or("the server gave no reason");
+    Failure::doing(what, format!("{message} [code: {}]", envelope["errors"][0]["code"]))
 }

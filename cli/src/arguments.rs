@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(Token),
+    /// Take a KV namespace out, and put it in again
+    #[command(subcommand)]
+    Kv(Kv),
     /// Check that this machine can run Skerry, and say what to do if not
     Doctor(Doctor),
     /// Install the engine that runs the Workers
@@ -111,6 +114,28 @@ pub(crate) enum Token {
     Revoke {
         /// Its identifier, as `skerry token list` shows it
         id: String,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Kv {
+    /// Print all keys of a namespace with their values, one JSON object a line
+    #[command(after_help = "Use it like this:\n  skerry kv export NAMESPACE > keys.ndjson")]
+    Export {
+        /// Its title or its id
+        namespace: String,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Put the keys of an export into a namespace; keys that are there are replaced, others stay
+    #[command(after_help = "Use it like this:\n  skerry kv import NAMESPACE keys.ndjson")]
+    Import {
+        /// Its title or its id
+        namespace: String,
+        /// The export [default: standard input]
+        file: Option<PathBuf>,
         #[command(flatten)]
         data: Data,
     },

@@ -6,7 +6,9 @@ use std::{
 };
 
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
+    collector::Collector,
+    encoding::DescriptorEncoder,
+    metrics::{MetricType, counter::Counter, gauge::Gauge, histogram::Histogram},
     registry::{Metric, Registry},
 };
 
@@ -58,6 +60,20 @@ impl Metrics {
         self.register(name, help, Histogram::new(SECONDS_BUCKETS))
     }
 
+    /// Adds gauges with one label that are looked up at each scrape: for what is counted elsewhere, and must be cheap to ask
+    /// for.
+    pub fn sampled(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        sample: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static,
+    ) {
+        let sampled = Sampled { name, help, label, sample: Box::new(sample) };
+        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(Box::new(sampled));
+    }
+
     /// A histogram of durations for a family with labels.
     #[must_use]
     pub fn seconds_histogram() -> Histogram {
@@ -76,6 +92,30 @@ impl Metrics {
     }
 }
 
+/// Looks its gauges up.
+struct Sampled {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    sample: Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>,
+}
+
+impl Debug for Sampled {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sampled").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Sampled {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut gauges = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+        for (member, value) in (self.sample)() {
+            gauges.encode_family(&[(self.label, member)])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Metrics;
@@ -85,5 +125,12 @@ mod tests {
         let metrics = Metrics::new();
         metrics.counter("requests", "Requests answered").inc();
         assert!(metrics.render().contains("skerry_requests_total 1"), "{}", metrics.render());
+    }
+
+    #[test]
+    fn what_is_sampled_is_looked_up_at_each_scrape() {
+        let metrics = Metrics::new();
+        metrics.sampled("things", "Things there are", "kind", || vec![("a\"b".to_owned(), 7)]);
+        assert!(metrics.render().contains("skerry_things{kind=\"a\\\"b\"} 7"), "{}", metrics.render());
     }
 }

@@ -10,6 +10,6 @@ mod route;
 pub use envelope::{Envelope, Message, ResultInfo};
 pub use error::{ACCOUNT_NAME, ApiError, OWNER_EMAIL, Principal, code};
 pub use extract::{Json, Path, Query};
-pub use multipart::{MultipartLimits, Part, read_multipart};
+pub use multipart::{IncomingPart, MultipartLimits, MultipartStream, Part, read_multipart};
 pub use paging::{PER_PAGE_DEFAULT, PER_PAGE_MAX, Paging};
 pub use route::{no_route, raw_segments, wrong_method};

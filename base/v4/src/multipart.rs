@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
 };
 use bytes::Bytes;
-use multer::{Constraints, Multipart, SizeLimit};
+use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use crate::{ApiError, code};
 
@@ -43,37 +43,89 @@ pub async fn read_multipart(
     body: Body,
     limits: MultipartLimits,
 ) -> Result<Vec<Part>, ApiError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(content_type).map_err(|_unparsed| {
-        ApiError::bad_request("expected a multipart/form-data body with a boundary in its Content-Type")
-    })?;
-    let sizes = SizeLimit::new().whole_stream(limits.total_bytes_max).per_field(limits.part_bytes_max);
-    let constraints = Constraints::new().size_limit(sizes);
-    let multipart = Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
-    let reading = read_parts(multipart, limits.parts_max);
-    let Ok(parts) = tokio::time::timeout(limits.read_timeout, reading).await else {
+    let multipart = MultipartStream::open(headers, body, limits)?;
+    let Ok(parts) = tokio::time::timeout(limits.read_timeout, multipart.collect()).await else {
         let message = "the request body did not arrive in time";
         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, code::BAD_REQUEST, message));
     };
     parts
 }
 
-async fn read_parts(mut multipart: Multipart<'_>, parts_max: usize) -> Result<Vec<Part>, ApiError> {
-    let mut parts = Vec::new();
-    while let Some(field) = multipart.next_field().await.map_err(|error| refused(&error))? {
-        if parts.len() == parts_max {
-            let message = format!("the body has more than {parts_max} parts");
+/// A multipart body whose parts are taken as they arrive, for those that are too large to be held. How long that may take
+/// is the caller's affair.
+#[derive(Debug)]
+pub struct MultipartStream {
+    multipart: Multipart<'static>,
+    parts_left: usize,
+    parts_max: usize,
+}
+
+/// A part whose content is still to come.
+#[derive(Debug)]
+pub struct IncomingPart {
+    field: Field<'static>,
+    name: String,
+}
+
+impl MultipartStream {
+    /// Looks at the headers; nothing of the body has been read.
+    pub fn open(headers: &HeaderMap, body: Body, limits: MultipartLimits) -> Result<Self, ApiError> {
+        let content_type =
+            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let boundary = multer::parse_boundary(content_type).map_err(|_unparsed| {
+            ApiError::bad_request("expected a multipart/form-data body with a boundary in its Content-Type")
+        })?;
+        let sizes = SizeLimit::new().whole_stream(limits.total_bytes_max).per_field(limits.part_bytes_max);
+        let constraints = Constraints::new().size_limit(sizes);
+        let multipart = Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
+        Ok(Self { multipart, parts_left: limits.parts_max, parts_max: limits.parts_max })
+    }
+
+    /// The next part; the one before must have been taken in or dropped.
+    pub async fn next(&mut self) -> Result<Option<IncomingPart>, ApiError> {
+        let Some(field) = self.multipart.next_field().await.map_err(|error| refused(&error))? else {
+            return Ok(None);
+        };
+        let Some(left) = self.parts_left.checked_sub(1) else {
+            let message = format!("the body has more than {} parts", self.parts_max);
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, code::BAD_REQUEST, message));
-        }
+        };
+        self.parts_left = left;
         let Some(name) = field.name().map(str::to_owned) else {
             return Err(ApiError::bad_request("malformed multipart body: a part has no name"));
         };
+        Ok(Some(IncomingPart { field, name }))
+    }
+
+    async fn collect(mut self) -> Result<Vec<Part>, ApiError> {
+        let mut parts = Vec::new();
+        while let Some(part) = self.next().await? {
+            parts.push(part.read().await?);
+        }
+        Ok(parts)
+    }
+}
+
+impl IncomingPart {
+    /// Its field name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes it in whole, within the limit for a part.
+    pub async fn read(self) -> Result<Part, ApiError> {
+        let Self { field, name } = self;
         let filename = field.file_name().map(str::to_owned);
         let content_type = field.content_type().map(ToString::to_string);
         let bytes = field.bytes().await.map_err(|error| refused(&error))?;
-        parts.push(Part { name, filename, content_type, bytes });
+        Ok(Part { name, filename, content_type, bytes })
     }
-    Ok(parts)
+
+    /// Its content, to be taken as it arrives.
+    pub fn into_body(self) -> Body {
+        Body::from_stream(self.field)
+    }
 }
 
 fn refused(error: &multer::Error) -> ApiError {

@@ -3,6 +3,7 @@
 mod doctor;
 mod engine;
 mod env;
+mod kv;
 mod serve;
 mod token;
 mod urls;
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Env(env) => env::run(&env),
         Command::Urls(urls) => block_on(urls::run(urls))?,
         Command::Token(token) => block_on(token::run(token))?,
+        Command::Kv(kv) => block_on(kv::run(kv))?,
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Engine(engine) => engine::run(&engine),
     }

@@ -3,6 +3,8 @@
 mod deploy;
 mod engine;
 mod kv;
+mod kv_text;
 mod refusals;
+mod sdks;
 mod skerry;
 mod terminal;

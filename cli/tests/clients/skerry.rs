@@ -10,7 +10,7 @@ const HELLO: &str = "export default { fetch: () => new Response('hello') };";
 #[tokio::test]
 async fn help_names_every_command_and_what_to_do_first() {
     let help = type_words("--help").succeed().await;
-    assert_says(&help, &["serve", "env", "urls", "token", "doctor", "engine", "--version"]);
+    assert_says(&help, &["serve", "env", "urls", "token", "kv", "doctor", "engine", "--version"]);
     assert_says(&help, &["eval \"$(skerry env)\" && npx wrangler deploy"]);
     let help = type_words("serve --help").succeed().await;
     assert_says(

@@ -12,6 +12,7 @@ const CLIENTS: usize = 300;
 
 /// What one of them may hold: see "Limits" in the ingress's README.
 const HELD_BYTES_MAX: u64 = 1024 * 1024;
+const _: () = assert!(HELD_BYTES_MAX < LARGE_BYTES, "answers are larger than what may be held of them");
 
 async fn crowd(server: &Server, request: &str) -> Vec<TcpStream> {
     let mut clients = Vec::with_capacity(CLIENTS);
@@ -39,7 +40,6 @@ async fn slow_clients_disturb_nobody() {
     }
     others_are_served(&server).await;
     let count = u64::try_from(slow_readers.len()).expect("a small number");
-    assert!(HELD_BYTES_MAX < LARGE_BYTES, "the answers are larger than what may be held of them");
     has_grown_less(&server, before, 3 * count * HELD_BYTES_MAX / 2);
     drop((clients, slow_readers));
     // Whoever goes in the middle leaves nothing behind that matters to the next.

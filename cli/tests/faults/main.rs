@@ -4,6 +4,8 @@
 mod deploys;
 mod hostile;
 mod kills;
+mod kv_disk;
+mod kv_ledger;
 mod memory;
 mod outgoing;
 mod pages;

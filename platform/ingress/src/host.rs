@@ -107,7 +107,7 @@ mod tests {
             let Ok(host) = Host::parse(value.clone()) else { return Ok(()) };
             prop_assert_eq!(host.header(), value);
             let authority: Authority = std::str::from_utf8(&text).unwrap().parse().unwrap();
-            prop_assert_eq!(authority.host().strip_suffix('.').unwrap_or(authority.host()), host.name());
+            prop_assert_eq!(authority.host().strip_suffix('.').unwrap_or_else(|| authority.host()), host.name());
             prop_assert_eq!(authority.as_str().as_bytes(), text.as_slice());
         }
     }

@@ -155,6 +155,7 @@ impl Server {
         let egress =
             egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
                 .map_err(failed("the way out"))?;
+        show_kv_usage(&kv.namespaces, &metrics);
         let kv_door = kv.product.binding.clone().expect("KV has a binding");
         let tasks = house.tasks.clone();
         let services = Services { engine: engine.clone(), routes, tasks, waiting: Waiting::default() };
@@ -244,6 +245,21 @@ async fn open_products(
         .await
         .map_err(failed("the register of Workers"))?;
     Ok(Products { kv, workers, routes, register })
+}
+
+/// Puts the sizes of KV's namespaces among the metrics.
+fn show_kv_usage(namespaces: &kv::Namespaces, metrics: &Metrics) {
+    let sample = |namespaces: &kv::Namespaces, of: fn(&kv::Usage) -> u64| {
+        let namespaces = namespaces.clone();
+        // A scrape in which they cannot be read goes without; the writes will complain.
+        move || {
+            let all = namespaces.usage().unwrap_or_default();
+            all.into_iter().map(|usage| (usage.namespace.clone(), of(&usage))).collect()
+        }
+    };
+    metrics.sampled("kv_keys", "Keys of a KV namespace", "namespace", sample(namespaces, |usage| usage.keys));
+    let help = "Bytes of the values of a KV namespace";
+    metrics.sampled("kv_value_bytes", help, "namespace", sample(namespaces, |usage| usage.bytes));
 }
 
 /// Answers the register's questions about other products.

@@ -154,15 +154,16 @@ async fn bulk_read(store: &Store, namespace: &str, body: Body) -> Result<Respons
         serde_json::from_slice(&body).map_err(|error| KvError::RequestMalformed(error.to_string()))?;
     check_cache_ttl(request.cache_ttl.as_deref())?;
     let kind = ValueType::parse(request.kind.as_deref())?;
-    let entries = bulk::read(store, namespace, request.keys, kind).await?;
+    let (entries, memory) = bulk::read(store, namespace, request.keys, kind).await?;
     let has_metadata = request.with_metadata.unwrap_or(false);
-    Ok(json(&bulk::ordered(entries, |entry: BulkEntry| {
+    let answer = json(&bulk::ordered(entries, |entry: BulkEntry| {
         if has_metadata {
             bulk::raw(&WithMetadata { value: entry.value, metadata: entry.metadata })
         } else {
             entry.value
         }
-    })))
+    }));
+    Ok(memory.held_by(answer))
 }
 
 fn parse_key(uri: &Uri) -> Result<Key<'_>, KvError> {

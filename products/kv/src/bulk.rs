@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::{
     KvError,
     model::{BULK_GET_KEYS_MAX, Key},
-    store::{Entry, Store},
+    store::{Entry, Store, Taken},
 };
 
 /// How a bulk read shows values.
@@ -37,13 +37,16 @@ pub(crate) struct BulkEntry {
     pub(crate) expires_s: Option<u64>,
 }
 
-/// Reads up to [`BULK_GET_KEYS_MAX`] keys; in the order asked for, each once.
+/// What a bulk read found, in the order asked for, and the memory that it takes.
+type Found = (Vec<(String, Option<BulkEntry>)>, Taken);
+
+/// Reads up to [`BULK_GET_KEYS_MAX`] keys, each once.
 pub(crate) async fn read(
     store: &Store,
     namespace: &str,
     names: Vec<String>,
     kind: ValueType,
-) -> Result<Vec<(String, Option<BulkEntry>)>, KvError> {
+) -> Result<Found, KvError> {
     if names.is_empty() {
         return Err(KvError::BulkKeysNone);
     }
@@ -53,11 +56,12 @@ pub(crate) async fn read(
     let mut seen = HashSet::new();
     let names: Vec<String> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
     let keys = names.iter().cloned().map(Key::parse).collect::<Result<Vec<_>, _>>()?;
+    let memory = store.bulk_read_memory(keys.len()).await;
     let entries = store.get_many(namespace, keys).await?;
     let show = |(name, entry): (String, Option<Entry<Bytes>>)| {
-        Ok((name, entry.map(|entry| show(&entry, kind)).transpose()?))
+        Ok::<_, KvError>((name, entry.map(|entry| show(&entry, kind)).transpose()?))
     };
-    names.into_iter().zip(entries).map(show).collect()
+    Ok((names.into_iter().zip(entries).map(show).collect::<Result<_, _>>()?, memory))
 }
 
 fn show(entry: &Entry<Bytes>, kind: ValueType) -> Result<BulkEntry, KvError> {

@@ -81,8 +81,17 @@ pub(crate) enum KvError {
     TitleMissing,
     #[error("title has {bytes} bytes; the limit is {TITLE_BYTES_MAX}")]
     TitleTooLong { bytes: usize },
+    #[error("the value of \"{key}\" is damaged on the server's disk; the server's log says more")]
+    Damaged { key: String, cause: StoreError },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl KvError {
+    /// What lies on the disk under `key` is not what was written.
+    pub(crate) fn damaged(key: &str, cause: StoreError) -> Self {
+        Self::Damaged { key: key.to_owned(), cause }
+    }
 }
 
 impl From<store::rusqlite::Error> for KvError {
@@ -106,6 +115,9 @@ fn store_failure(error: &StoreError) -> (StatusCode, &'static str) {
 impl KvError {
     /// The status, by which both doors agree, and the text for the caller. Logs what a person must look at.
     pub(crate) fn answer(&self) -> (StatusCode, String) {
+        if let Self::Damaged { key, cause } = self {
+            tracing::error!(key, error = %cause, "A value is damaged on the disk");
+        }
         if let Self::Store(error) = self {
             if !matches!(error, StoreError::Closed) {
                 tracing::error!(%error, "KV could not answer");
@@ -150,6 +162,7 @@ impl KvError {
             | Self::RequestMalformed(_)
             | Self::TitleTooLong { .. } => (StatusCode::BAD_REQUEST, v4::code::BAD_REQUEST),
             Self::MethodUnknown(_) => (StatusCode::METHOD_NOT_ALLOWED, v4::code::WRONG_METHOD),
+            Self::Damaged { .. } => (StatusCode::INTERNAL_SERVER_ERROR, v4::code::INTERNAL),
             Self::Store(error) => (store_failure(error).0, v4::code::INTERNAL),
         }
     }

@@ -41,6 +41,17 @@ pub async fn open(house: &House) -> Result<Kv, StoreError> {
     Ok(Kv { product, namespaces: Namespaces(store) })
 }
 
+/// What a namespace holds. Keys whose time has come count until they are swept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// Its id.
+    pub namespace: String,
+    /// How many keys.
+    pub keys: u64,
+    /// How many bytes their values have.
+    pub bytes: u64,
+}
+
 /// Which namespaces exist; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Namespaces(Arc<Store>);
@@ -49,6 +60,12 @@ impl Namespaces {
     /// Closes KV's files with a last checkpoint, once nothing uses them any more.
     pub async fn close(&self) {
         self.0.close().await;
+    }
+
+    /// What each namespace holds, from totals that every write keeps: cheap enough for each scrape of the metrics.
+    pub fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        let rows = self.0.usage()?;
+        Ok(rows.into_iter().map(|(namespace, keys, bytes)| Usage { namespace, keys, bytes }).collect())
     }
 
     /// Whether the namespace exists now.

@@ -1,5 +1,7 @@
 //! What a client sees of the envelope: JSON of any content type, uploads within limits, errors that are never plain text.
 
+mod hostile;
+
 use std::time::Duration;
 
 use axum::{

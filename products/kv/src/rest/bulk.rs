@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -116,7 +119,7 @@ pub(super) struct BulkReadBody {
 
 /// The values of a bulk read.
 #[derive(Debug, Serialize)]
-pub(super) struct BulkValues {
+struct BulkValues {
     values: Ordered,
 }
 
@@ -132,13 +135,13 @@ pub(super) async fn bulk_read(
     State(store): State<Arc<Store>>,
     Path((_account, id)): NamespacePath,
     Json(body): Json<BulkReadBody>,
-) -> Result<Envelope<BulkValues>, ApiError> {
+) -> Result<Response, ApiError> {
     let id = find_namespace(&store, &id)?;
     let kind = ValueType::parse(body.kind.as_deref())?;
-    let entries = bulk::read(&store, id.as_str(), body.keys, kind).await?;
+    let (entries, memory) = bulk::read(&store, id.as_str(), body.keys, kind).await?;
     let has_metadata = body.with_metadata.unwrap_or(false);
     let values = bulk::ordered(entries, |BulkEntry { value, metadata, expires_s }| {
         if has_metadata { bulk::raw(&WithMetadata { value, metadata, expiration: expires_s }) } else { value }
     });
-    Ok(Envelope::new(BulkValues { values }))
+    Ok(memory.held_by(Envelope::new(BulkValues { values }).into_response()))
 }

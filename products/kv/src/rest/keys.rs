@@ -7,25 +7,24 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header},
 };
-use bytes::Bytes;
+use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use v4::{ApiError, Envelope, MultipartLimits, Path, Query, ResultInfo, raw_segments, read_multipart};
+use v4::{ApiError, Envelope, MultipartLimits, MultipartStream, Path, Query, ResultInfo, raw_segments};
 
 use super::find_namespace;
 use crate::{
     KvError, bulk,
-    model::{
-        Attributes, Key, ListQuery, ListedKey, METADATA_BYTES_MAX, Metadata, VALUE_BYTES_MAX, parse_expiry,
-    },
+    model::{Attributes, Key, ListQuery, ListedKey, METADATA_BYTES_MAX, Metadata, parse_expiry},
     store::{NewEntry, NewValue, Store},
 };
 
-/// A multipart value with its metadata, and some parts that we do not know.
+/// A multipart value with its metadata, and some parts that we do not know. The store bounds the value and says so in its
+/// own words; so the bytes here are those that it discards at most.
 const MULTIPART_LIMITS: MultipartLimits = MultipartLimits {
     parts_max: 8,
-    part_bytes_max: VALUE_BYTES_MAX,
-    total_bytes_max: VALUE_BYTES_MAX + METADATA_BYTES_MAX as u64 + 64 * 1024,
+    part_bytes_max: 128 * 1024 * 1024,
+    total_bytes_max: 129 * 1024 * 1024,
     read_timeout: Duration::from_secs(300),
 };
 
@@ -124,8 +123,7 @@ pub(super) async fn value_write(
     let (expiration, ttl) = (parameters.expiration.as_deref(), parameters.expiration_ttl.as_deref());
     let expires_s = parse_expiry(expiration, ttl, store.now_s())?;
     let (value, metadata) = if is_multipart(&parts.headers) {
-        let (value, metadata) = read_form(&parts.headers, body).await?;
-        (store.receive_whole(value).await?, metadata)
+        read_form(&store, &parts.headers, body).await?
     } else {
         (receive_raw(&store, &parts.headers, body).await?, None)
     };
@@ -155,19 +153,45 @@ async fn receive_raw(store: &Store, headers: &HeaderMap, body: Body) -> Result<N
     store.receive(body, length).await
 }
 
-/// Reads `value` and `metadata` of a form; the value is buffered, within [`MULTIPART_LIMITS`].
-async fn read_form(headers: &HeaderMap, body: Body) -> Result<(Bytes, Option<Metadata>), ApiError> {
-    let mut value = None;
-    let mut metadata = None;
-    for part in read_multipart(headers, body, MULTIPART_LIMITS).await? {
-        match part.name.as_str() {
-            "value" => value = Some(part.bytes),
-            // SDKs send an empty part for metadata that is not given.
-            "metadata" if part.bytes.is_empty() => {}
-            "metadata" => metadata = Some(Metadata::parse(&part.bytes)?),
-            _ => {}
+/// Reads `value` and `metadata` of a form, in any order; a large value goes to its file as it arrives.
+async fn read_form(
+    store: &Store,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(NewValue, Option<Metadata>), ApiError> {
+    let read = async {
+        let mut form = MultipartStream::open(headers, body, MULTIPART_LIMITS)?;
+        let (mut value, mut metadata) = (None, None);
+        while let Some(part) = form.next().await? {
+            match part.name() {
+                "value" => value = Some(store.receive(part.into_body(), None).await?),
+                "metadata" => metadata = read_metadata(part.into_body()).await?,
+                _ => {}
+            }
+        }
+        let value =
+            value.ok_or_else(|| KvError::ValueMalformed("the form has no part `value`".to_owned()))?;
+        Ok((value, metadata))
+    };
+    let Ok(form) = tokio::time::timeout(MULTIPART_LIMITS.read_timeout, read).await else {
+        return Err(KvError::ValueIncomplete.into());
+    };
+    form
+}
+
+async fn read_metadata(mut body: Body) -> Result<Option<Metadata>, KvError> {
+    let (mut text, mut bytes) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let chunk = frame.map_err(|_broken| KvError::ValueIncomplete)?.into_data().unwrap_or_default();
+        bytes += chunk.len();
+        // What is too long is read to its end, so that its length can be told, and not kept.
+        if bytes <= METADATA_BYTES_MAX {
+            text.extend_from_slice(&chunk);
         }
     }
-    let value = value.ok_or_else(|| KvError::ValueMalformed("the form has no part `value`".to_owned()))?;
-    Ok((value, metadata))
+    if METADATA_BYTES_MAX < bytes {
+        return Err(KvError::MetadataTooLong { bytes });
+    }
+    // SDKs send an empty part for metadata that is not given.
+    if text.is_empty() { Ok(None) } else { Metadata::parse(&text).map(Some) }
 }

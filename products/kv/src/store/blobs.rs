@@ -20,14 +20,27 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{KvError, model::VALUE_BYTES_MAX};
+use super::memory::{Memory, Taken};
+use crate::{
+    KvError,
+    model::{Key, VALUE_BYTES_MAX},
+};
 
 /// Largest value that lies in its row: beyond it, SQLite is slower than a file.
 pub(super) const INLINE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Values up to this size are not counted among those that share [`RECEIVING_BYTES_MAX`].
+const SMALL_BYTES_MAX: usize = 64 * 1024;
+
+/// Memory of values on their way in. While it is used up, values that are not small go to files, however short.
+const RECEIVING_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// How much of a value that is too long is still read, so that its sender hears the answer instead of a broken pipe: a
 /// Worker has 128 MiB of memory.
 const DISCARD_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// How the name of a file ends that is still being written.
+const TEMPORARY: &str = ".tmp";
 
 /// Only the server reads values.
 const BLOB_MODE: u32 = 0o600;
@@ -39,6 +52,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Blobs {
     folder: Arc<Path>,
+    memory: Memory,
 }
 
 /// A blob as its row names it.
@@ -52,15 +66,23 @@ pub(super) struct BlobFile {
 /// A value on its way in.
 #[derive(Debug)]
 pub(crate) enum NewValue {
-    Inline(Bytes),
+    Inline { bytes: Bytes, _memory: Option<Taken> },
     Blob(PendingBlob),
 }
 
 impl NewValue {
+    /// The value's length.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Inline { bytes, .. } => bytes.len() as u64,
+            Self::Blob(pending) => pending.file.bytes,
+        }
+    }
+
     /// What the value takes of memory and of the log.
     pub(crate) fn inline_bytes(&self) -> usize {
         match self {
-            Self::Inline(bytes) => bytes.len(),
+            Self::Inline { bytes, .. } => bytes.len(),
             Self::Blob(_) => 0,
         }
     }
@@ -88,7 +110,7 @@ struct Unkept {
 impl Drop for Unkept {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What stays behind is collected at the next start.
+            // What stays behind is collected later.
             let _ = fs::remove_file(path);
         }
     }
@@ -97,65 +119,63 @@ impl Drop for Unkept {
 impl Blobs {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         create_folder(folder)?;
-        Ok(Self { folder: folder.into() })
+        Ok(Self { folder: folder.into(), memory: Memory::new(RECEIVING_BYTES_MAX) })
     }
 
-    /// Reads a body to its end, into memory or, from [`INLINE_BYTES_MAX`] on, into a file.
+    /// Reads a body to its end: into memory, or, where that does not suffice, into a file.
     pub(super) async fn receive(&self, body: Body, length: Option<u64>) -> Result<NewValue, KvError> {
-        let expected = usize::try_from(length.unwrap_or(0)).unwrap_or(INLINE_BYTES_MAX);
-        let mut inline = Vec::with_capacity(expected.min(INLINE_BYTES_MAX));
-        let mut writer = None;
+        let mut value = Receiving::new(self, length);
         let mut bytes: u64 = 0;
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_broken| KvError::ValueIncomplete)?;
             bytes += chunk.len() as u64;
-            if VALUE_BYTES_MAX < bytes {
-                writer = None;
-                inline = Vec::new();
+            if bytes <= VALUE_BYTES_MAX {
+                value.take(&chunk).await?;
+            } else {
+                value = Receiving::new(self, None);
                 if DISCARD_BYTES_MAX < bytes {
                     break;
                 }
-                continue;
-            }
-            let fits = inline.len() + chunk.len() <= INLINE_BYTES_MAX;
-            match &mut writer {
-                None if fits => inline.extend_from_slice(&chunk),
-                None => {
-                    let mut opened = self.create().await?;
-                    opened.write(&inline).await?;
-                    opened.write(&chunk).await?;
-                    writer = Some(opened);
-                    inline = Vec::new();
-                }
-                Some(writer) => writer.write(&chunk).await?,
             }
         }
         if VALUE_BYTES_MAX < bytes {
             return Err(KvError::ValueTooLong { bytes: bytes.max(length.unwrap_or(0)) });
         }
-        match writer {
-            None => Ok(NewValue::Inline(inline.into())),
-            Some(writer) => Ok(NewValue::Blob(writer.finish(self).await?)),
+        value.finish().await
+    }
+
+    /// Takes in a value that is in memory already, and counted by whoever read it.
+    pub(super) async fn receive_whole(&self, bytes: Bytes) -> Result<NewValue, KvError> {
+        if bytes.len() <= INLINE_BYTES_MAX {
+            return Ok(NewValue::Inline { bytes, _memory: None });
         }
+        let mut writer = self.create().await?;
+        writer.write(&bytes).await?;
+        Ok(NewValue::Blob(writer.finish(self).await?))
     }
 
     async fn create(&self) -> Result<BlobWriter, StoreError> {
         let name = Uuid::new_v4().simple().to_string();
-        let path = self.folder.join(format!("{name}.tmp"));
+        let path = self.folder.join(format!("{name}{TEMPORARY}"));
         let file = OpenOptions::new().write(true).create_new(true).mode(BLOB_MODE).open(&path).await;
         let file = file.map_err(|error| StoreError::file("make", &path, &error))?;
         let unkept = Unkept { path: Some(path.clone()) };
         Ok(BlobWriter { name, path, file, bytes: 0, sha256: Sha256::new(), unkept })
     }
 
-    pub(super) fn open_file(&self, file: &BlobFile) -> io::Result<OpenBlob> {
+    pub(super) fn open_file(&self, file: &BlobFile, key: &Key<'_>) -> io::Result<OpenBlob> {
         let path = self.folder.join(&file.name);
-        Ok(OpenBlob { open: fs::File::open(&path)?, path, bytes: file.bytes, sha256: file.sha256 })
+        let (open, key) = (fs::File::open(&path)?, key.as_str().to_owned());
+        Ok(OpenBlob { open, path, key, bytes: file.bytes, sha256: file.sha256 })
     }
 
     pub(super) fn failed(&self, tried: &'static str, file: &BlobFile, error: &io::Error) -> StoreError {
         StoreError::file(tried, &self.folder.join(&file.name), error)
+    }
+
+    pub(super) fn unlisted(&self, error: &io::Error) -> StoreError {
+        StoreError::file("list", &self.folder, error)
     }
 
     /// Removes files that no row names any more.
@@ -167,12 +187,21 @@ impl Blobs {
                 if let Err(error) = fs::remove_file(&path)
                     && error.kind() != io::ErrorKind::NotFound
                 {
-                    tracing::warn!(file = %path.display(), %error, "A value's old file stays until the next start");
+                    tracing::warn!(file = %path.display(), %error, "A value's old file stays for now");
                 }
             }
         };
         // It fails only when the runtime stops; then the next start removes them.
         let _ = tokio::task::spawn_blocking(remove).await;
+    }
+
+    /// The names of all files that are whole.
+    pub(super) fn names(&self) -> io::Result<HashSet<String>> {
+        let mut names = HashSet::new();
+        for file in fs::read_dir(&self.folder)? {
+            names.extend(file?.file_name().into_string().ok().filter(|name| !name.ends_with(TEMPORARY)));
+        }
+        Ok(names)
     }
 
     /// Removes every file but those named. Nothing may be writing.
@@ -186,6 +215,69 @@ impl Blobs {
             }
         }
         Ok(removed)
+    }
+}
+
+/// A value of which a part has arrived.
+struct Receiving<'a> {
+    blobs: &'a Blobs,
+    inline: Vec<u8>,
+    /// What `inline` may grow to, and what it was given beyond a small value for that.
+    inline_max: usize,
+    memory: Option<Taken>,
+    writer: Option<BlobWriter>,
+}
+
+impl<'a> Receiving<'a> {
+    fn new(blobs: &'a Blobs, announced: Option<u64>) -> Self {
+        let (inline, memory, writer) = (Vec::new(), None, None);
+        let mut receiving = Self { blobs, inline, inline_max: SMALL_BYTES_MAX, memory, writer };
+        let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX);
+        if SMALL_BYTES_MAX < announced && announced <= INLINE_BYTES_MAX {
+            receiving.grow();
+        }
+        receiving.inline.reserve(announced.min(receiving.inline_max));
+        receiving
+    }
+
+    /// Lets the value be as large as a row takes, if there is memory for it.
+    fn grow(&mut self) {
+        if self.memory.is_none()
+            && let Some(memory) = self.blobs.memory.try_take(INLINE_BYTES_MAX)
+        {
+            self.memory = Some(memory);
+            self.inline_max = INLINE_BYTES_MAX;
+        }
+    }
+
+    async fn take(&mut self, chunk: &[u8]) -> Result<(), StoreError> {
+        if let Some(writer) = &mut self.writer {
+            return writer.write(chunk).await;
+        }
+        let bytes = self.inline.len() + chunk.len();
+        if self.inline_max < bytes && bytes <= INLINE_BYTES_MAX {
+            self.grow();
+        }
+        if bytes <= self.inline_max {
+            self.inline.extend_from_slice(chunk);
+            return Ok(());
+        }
+        let mut writer = self.blobs.create().await?;
+        writer.write(&self.inline).await?;
+        writer.write(chunk).await?;
+        (self.writer, self.inline, self.memory) = (Some(writer), Vec::new(), None);
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<NewValue, KvError> {
+        let Self { blobs, inline, mut memory, writer, .. } = self;
+        if let Some(writer) = writer {
+            return Ok(NewValue::Blob(writer.finish(blobs).await?));
+        }
+        if let Some(memory) = &mut memory {
+            memory.shrink_to(inline.len());
+        }
+        Ok(NewValue::Inline { bytes: inline.into(), _memory: memory })
     }
 }
 
@@ -225,6 +317,8 @@ impl BlobWriter {
 pub(crate) struct OpenBlob {
     open: fs::File,
     path: PathBuf,
+    /// For the log, should the file turn out damaged.
+    key: String,
     bytes: u64,
     sha256: [u8; 32],
 }
@@ -240,6 +334,7 @@ impl OpenBlob {
         let reading = Reading {
             file: File::from_std(self.open),
             path: self.path,
+            key: self.key,
             left: self.bytes,
             sha256: Sha256::new(),
         };
@@ -249,7 +344,8 @@ impl OpenBlob {
             }
             let next = reading.next(&self.sha256).await;
             if let Err(error) = &next {
-                tracing::error!(file = %reading.path.display(), %error, "A value could not be read");
+                let (key, file) = (&reading.key, reading.path.display());
+                tracing::error!(key, %file, %error, "A value is damaged on the disk");
             }
             next.map(|chunk| Some((chunk, reading)))
         })
@@ -276,6 +372,7 @@ impl OpenBlob {
 struct Reading {
     file: File,
     path: PathBuf,
+    key: String,
     left: u64,
     sha256: Sha256,
 }

@@ -2,6 +2,8 @@
 //! of the room that knows tables and files; it decides nothing about names, limits or protocols.
 
 mod blobs;
+mod checksum;
+mod memory;
 mod namespaces;
 mod rows;
 mod sweep;
@@ -15,23 +17,38 @@ use tasks::{Clock, Tasks};
 
 use blobs::Blobs;
 pub(crate) use blobs::{NewValue, OpenBlob};
+use memory::Memory;
+pub(crate) use memory::Taken;
 pub(crate) use namespaces::Order;
+use rows::Changed;
 
 use crate::{
     KvError,
-    model::{Attributes, BULK_GET_BYTES_MAX, Key, ListQuery, Page},
+    model::{Attributes, BULK_GET_BYTES_MAX, Key, ListQuery, Page, VALUE_BYTES_MAX},
 };
 
 /// Files that share the namespaces between them. Never changed: a namespace's shard follows from its id.
 const SHARDS: usize = 4;
+
+/// Memory of bulk reads, from the read until the answer was sent; further ones wait.
+const BULK_READS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Copies of its values that a bulk read makes: as read, as JSON, in the answer.
+const BULK_READ_COPIES: usize = 3;
 
 const REGISTRY_MIGRATIONS: &[Migration] = &[Migration {
     name: "2026-11-21-registry",
     sql: include_str!("../../migrations/2026-11-21-registry.sql"),
 }];
 
-const SHARD_MIGRATIONS: &[Migration] =
-    &[Migration { name: "2026-11-21-init", sql: include_str!("../../migrations/2026-11-21-init.sql") }];
+const SHARD_MIGRATIONS: &[Migration] = &[
+    Migration { name: "2026-11-21-init", sql: include_str!("../../migrations/2026-11-21-init.sql") },
+    Migration {
+        name: "2026-11-26-checksums",
+        sql: include_str!("../../migrations/2026-11-26-checksums.sql"),
+    },
+    Migration { name: "2026-11-26-usage", sql: include_str!("../../migrations/2026-11-26-usage.sql") },
+];
 
 /// All of KV's data.
 #[derive(Debug)]
@@ -39,6 +56,7 @@ pub(crate) struct Store {
     registry: Database,
     shards: Vec<Database>,
     blobs: Blobs,
+    bulk_reads: Memory,
     clock: Clock,
     tasks: Tasks,
 }
@@ -103,7 +121,8 @@ impl Store {
             Database::open(&file, SHARD_MIGRATIONS, Options::default())
         };
         let shards = (0..SHARDS).map(open_shard).collect::<Result<_, _>>()?;
-        let store = Self { registry, shards, blobs: Blobs::open(&folder.join("blobs"))?, clock, tasks };
+        let (blobs, bulk_reads) = (Blobs::open(&folder.join("blobs"))?, Memory::new(BULK_READS_BYTES_MAX));
+        let store = Self { registry, shards, blobs, bulk_reads, clock, tasks };
         store.reconcile_namespaces().await?;
         store.collect_orphans().await?;
         Ok(store)
@@ -121,6 +140,12 @@ impl Store {
             .read_now(|connection| rows::find(connection, &self.blobs, namespace, key, now_s))
     }
 
+    /// Waits for the memory of a bulk read of so many keys. To be given back in part once the answer's size is known.
+    pub(crate) async fn bulk_read_memory(&self, keys: usize) -> Taken {
+        let bytes = (keys as u64 * VALUE_BYTES_MAX).min(BULK_GET_BYTES_MAX);
+        self.bulk_reads.take(usize::try_from(bytes).unwrap_or(BULK_READS_BYTES_MAX) * BULK_READ_COPIES).await
+    }
+
     /// Finds several keys, with their values in memory; together they are bounded.
     pub(crate) async fn get_many(
         &self,
@@ -135,7 +160,9 @@ impl Store {
                 bytes_left = bytes_left.checked_sub(entry.value.bytes()).ok_or(KvError::BulkTooLarge)?;
                 let value = match entry.value {
                     Value::Inline(bytes) => bytes.into(),
-                    Value::Blob(blob) => blob.read_whole()?,
+                    Value::Blob(blob) => {
+                        blob.read_whole().map_err(|cause| KvError::damaged(key.as_str(), cause))?
+                    }
                 };
                 Ok(Some(Entry { value, metadata: entry.metadata, expires_s: entry.expires_s }))
             };
@@ -157,8 +184,7 @@ impl Store {
 
     /// Takes in a value that is in memory already.
     pub(crate) async fn receive_whole(&self, bytes: Bytes) -> Result<NewValue, KvError> {
-        let length = bytes.len() as u64;
-        self.blobs.receive(Body::from(bytes), Some(length)).await
+        self.blobs.receive_whole(bytes).await
     }
 
     /// Writes keys: all of them or none.
@@ -166,11 +192,12 @@ impl Store {
         let id: Arc<str> = namespace.into();
         let write = move |connection: &Connection| {
             let number = rows::number(connection, &id)?;
-            let mut replaced = Vec::new();
+            let mut changed = Changed::default();
             for entry in entries {
-                replaced.extend(rows::put(connection, number, entry)?);
+                rows::put(connection, number, entry, &mut changed)?;
             }
-            Ok::<_, KvError>(replaced)
+            changed.keep(connection, number)?;
+            Ok::<_, KvError>(changed.blobs)
         };
         self.drop_after(self.shard(namespace).write(write)).await
     }
@@ -180,17 +207,27 @@ impl Store {
         let id: Arc<str> = namespace.into();
         let write = move |connection: &Connection| {
             let number = rows::number(connection, &id)?;
-            let mut dropped = Vec::new();
+            let mut changed = Changed::default();
             for key in keys {
-                dropped.extend(rows::delete(connection, number, &key)?);
+                rows::delete(connection, number, &key, &mut changed)?;
             }
-            Ok::<_, KvError>(dropped)
+            changed.keep(connection, number)?;
+            Ok::<_, KvError>(changed.blobs)
         };
         self.drop_after(self.shard(namespace).write(write)).await
     }
 
-    /// Removes the blob files that a commit made superfluous. If the caller goes away in between, they stay until the
-    /// next start collects them.
+    /// What each namespace holds now: id, keys and bytes of values.
+    pub(crate) fn usage(&self) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.read_now(rows::usage)?);
+        }
+        Ok(all)
+    }
+
+    /// Removes the blob files that a commit made superfluous. If the caller goes away in between, they stay until they
+    /// are collected as orphans.
     async fn drop_after(
         &self,
         write: impl Future<Output = Result<Vec<String>, KvError>>,

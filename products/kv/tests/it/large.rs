@@ -135,3 +135,37 @@ async fn a_bulk_read_of_more_than_25_mib_is_refused() {
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(answer.reason.unwrap(), "Total size of request exceeds the limit of 25MB");
 }
+
+/// Memory for values on their way in, in values of a mebibyte.
+const RECEIVED_AT_ONCE: usize = 128;
+
+#[tokio::test]
+async fn when_memory_is_taken_values_go_to_files_and_nobody_waits() {
+    let room = Room::new().await;
+    // Slow senders, each with a part of a value that would fit into a row.
+    let part = Bytes::from(vec![b'x'; 70 * 1024]);
+    let slow: Vec<_> = (0..RECEIVED_AT_ONCE)
+        .map(|index| {
+            let start = stream::iter([Ok::<_, Infallible>(part.clone())]);
+            let door = room.kv.product.binding.clone().unwrap();
+            let body = Body::from_stream(start.chain(stream::pending()));
+            let request = Request::put(format!("/slow-{index}")).body(body).unwrap();
+            Box::pin(door(room.namespace.clone(), request))
+        })
+        .collect();
+    let slow: Vec<_> = slow
+        .into_iter()
+        .map(|mut put| {
+            assert!(futures_util::FutureExt::now_or_never(&mut put).is_none(), "its sender is not done");
+            put
+        })
+        .collect();
+    let value = vec![b'y'; 100 * 1024];
+    assert_eq!(room.put("/a", value.clone()).await.status, StatusCode::OK);
+    assert_eq!(room.blobs().len(), 1, "no memory was left for it");
+    assert!(room.get("/a").await.body == value);
+    drop(slow);
+    assert_eq!(room.put("/a", value.clone()).await.status, StatusCode::OK);
+    assert!(room.blobs().is_empty(), "memory comes back with the senders' end");
+    assert!(room.get("/a").await.body == value);
+}

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers may panic as its tests do")]
 
 mod binding;
+mod history;
+mod hostile;
 mod large;
 mod rest;
 mod restart;

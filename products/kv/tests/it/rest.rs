@@ -117,6 +117,13 @@ async fn a_form_carries_a_value_with_metadata() {
 
     put(&format!("{value}--X--\n")).await.result();
     assert!(room.rest_in("GET", "/metadata/a", "").await.result().is_null());
+    let large = value.replace("hello", &"x".repeat(2 * 1024 * 1024));
+    put(&format!("{metadata}{large}--X--\n")).await.result();
+    assert_eq!(room.blobs().len(), 1, "a large value becomes a file as it arrives");
+    assert_eq!(room.rest_in("GET", "/values/a", "").await.body.len(), 2 * 1024 * 1024);
+    let long = metadata.replace('ü', &"m".repeat(1020));
+    assert_eq!(put(&format!("{value}{long}--X--\n")).await.refusal(), (413, 10_024));
+    assert_eq!(put(&value.replace("hello", "cut off")).await.status, 400);
     assert_eq!(put(&format!("{metadata}--X--\n")).await.refusal(), (400, 10_012));
     assert_eq!(put("nonsense").await.status, 400);
 }

@@ -60,6 +60,33 @@ async fn the_sweep_removes_expired_keys_and_deleted_namespaces_with_their_files(
 }
 
 #[tokio::test]
+async fn the_totals_of_a_namespace_are_kept_by_every_write() {
+    let mut room = Room::new().await;
+    let usage = |room: &Room| {
+        let all = room.kv.namespaces.usage().unwrap();
+        let ours = all.into_iter().find(|usage| usage.namespace == *room.namespace).unwrap();
+        (ours.keys, ours.bytes)
+    };
+    assert_eq!(usage(&room), (0, 0));
+    room.put("/a", "12345").await;
+    room.put("/b?expiration_ttl=60", vec![7; LARGE]).await;
+    room.put("/a", "123").await;
+    assert_eq!(usage(&room), (2, LARGE as u64 + 3));
+    room.rest_in("PUT", "/bulk", r#"[{"key":"c","value":"1"},{"key":"c","value":"12"}]"#).await.result();
+    assert_eq!(usage(&room), (3, LARGE as u64 + 5));
+    room.delete("/c").await;
+    room.delete("/none").await;
+    room.advance_s(60);
+    room = room.restart().await;
+    let swept = async {
+        while usage(&room) != (1, 3) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), swept).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_put_whose_caller_went_away_is_whole_or_absent() {
     let room = Room::new().await;
     for round in 0..20 {
