@@ -7,7 +7,7 @@ use store::{StoreError, rusqlite::{Connection, params}};
 
 use super::{
     Shard, Store,
-    files::{BlobId, Doomed},
+    files::BlobId,
     rows,
 };
 use crate::R2Error;
