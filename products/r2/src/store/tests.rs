@@ -388,7 +388,7 @@ fn naive(keys: &BTreeSet<String>, prefix: &str, delimiter: &str) -> Vec<String> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn pages_add_up_to_all_keys_folded(
         keys in proptest::collection::btree_set("[ab/ü\u{0}]{1,5}", 0..30),
