@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use crate::{
     R2Error,
     model::{
-        After, Attributes, Conditions, CustomMetadata, CustomerKey, DELETE_KEYS_MAX, Etag, EtagMatch, HttpMetadata,
-        Key, LIST_MAX, ListQuery, Listed, NamedPart, Object, PartNumber, Range, Span, StorageClass,
+        After, Attributes, Conditions, CustomMetadata, CustomerKey, DELETE_KEYS_MAX, Etag, EtagMatch,
+        HttpMetadata, Key, LIST_MAX, ListQuery, Listed, NamedPart, Object, PartNumber, Range, Span,
+        StorageClass,
     },
     store::{Expected, Get, Incoming, NewUpload, Put, Store, UploadId},
 };
@@ -38,9 +39,9 @@ const ERROR: HeaderName = HeaderName::from_static("cf-r2-error");
 pub(crate) fn door(store: Arc<Store>) -> BindingDoor {
     Arc::new(move |bucket, request| {
         let store = Arc::clone(&store);
-        Box::pin(async move {
-            serve(&store, &bucket, request).await.unwrap_or_else(|error| refuse(&error, None))
-        })
+        Box::pin(
+            async move { serve(&store, &bucket, request).await.unwrap_or_else(|error| refuse(&error, None)) },
+        )
     })
 }
 
@@ -229,7 +230,11 @@ fn parse(text: &[u8]) -> Result<Call, R2Error> {
     serde_json::from_slice(text).map_err(|_malformed| R2Error::RequestInvalid)
 }
 
-async fn object_get(store: &Store, bucket: &BucketName, call: Box<GetCall>) -> Result<Response<Body>, R2Error> {
+async fn object_get(
+    store: &Store,
+    bucket: &BucketName,
+    call: Box<GetCall>,
+) -> Result<Response<Body>, R2Error> {
     let range = match (call.range_header, call.range) {
         (Some(text), _) => Some(Range::Header(text)),
         (None, Some(range)) => Some(range.read()?),
@@ -261,8 +266,7 @@ async fn object_put(
 ) -> Result<Response<Body>, R2Error> {
     let key = Key::parse(call.object.as_str())?;
     let attributes = call.attributes()?;
-    let incoming =
-        Incoming { length, expected: call.expected()?, customer_key: customer_key(call.ssec)? };
+    let incoming = Incoming { length, expected: call.expected()?, customer_key: customer_key(call.ssec)? };
     let body = store.receive(bucket, body, incoming).await?;
     let conditions = call.only_if.map(Conditions::from).unwrap_or_default();
     let object = store.put(bucket, Put { key, attributes, conditions, body }).await?;
@@ -303,8 +307,7 @@ async fn object_list(store: &Store, bucket: &BucketName, call: ListCall) -> Resu
             Listed::Prefix(_) => prefixes.push(line),
         }
     }
-    let mut listed =
-        json!({"objects": objects, "truncated": is_truncated, "delimitedPrefixes": prefixes});
+    let mut listed = json!({"objects": objects, "truncated": is_truncated, "delimitedPrefixes": prefixes});
     if let (true, Some(last)) = (is_truncated, last) {
         listed["cursor"] = json!(last.place().seal());
     }
@@ -440,7 +443,13 @@ fn value_length(headers: &HeaderMap, metadata: usize) -> Option<u64> {
 fn described(object: &Object, range: Option<Span>) -> Value {
     let pairs: Vec<_> = object.custom.pairs().iter().map(|(k, v)| json!({"k": k, "v": v})).collect();
     let sums = &object.checksums;
-    let checksums = [object.md5(), sums.sha1.as_deref(), sums.sha256.as_deref(), sums.sha384.as_deref(), sums.sha512.as_deref()];
+    let checksums = [
+        object.md5(),
+        sums.sha1.as_deref(),
+        sums.sha256.as_deref(),
+        sums.sha384.as_deref(),
+        sums.sha512.as_deref(),
+    ];
     let checksums: serde_json::Map<_, _> = (0..)
         .zip(checksums)
         .filter_map(|(number, sum): (u8, _)| Some((number.to_string(), json!(sum?))))

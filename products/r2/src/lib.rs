@@ -31,11 +31,8 @@ pub async fn open(house: &House) -> Result<R2, StoreError> {
     let store =
         Arc::new(Store::open(&house.data.join("r2"), house.clock.clone(), house.tasks.clone()).await?);
     jobs::start(Arc::clone(&store), &house.tasks);
-    let product = Product {
-        name: "r2",
-        rest: axum::Router::new(),
-        binding: Some(binding::door(Arc::clone(&store))),
-    };
+    let product =
+        Product { name: "r2", rest: axum::Router::new(), binding: Some(binding::door(Arc::clone(&store))) };
     Ok(R2 { product, buckets: Buckets(store) })
 }
 

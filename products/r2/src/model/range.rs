@@ -73,9 +73,7 @@ fn header(text: &str, size: u64) -> Option<Span> {
             Some(Span { start: first, end: last.saturating_add(1).min(size) })
         }
         (Some(first), None) if first < size => Some(Span { start: first, end: size }),
-        (None, Some(suffix)) if 0 < suffix => {
-            Some(Span { start: size.saturating_sub(suffix), end: size })
-        }
+        (None, Some(suffix)) if 0 < suffix => Some(Span { start: size.saturating_sub(suffix), end: size }),
         _ => None,
     }
 }

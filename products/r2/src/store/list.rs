@@ -6,7 +6,7 @@ use store::rusqlite::{Connection, params};
 use super::{Store, rows};
 use crate::{
     R2Error,
-    model::{Listed, ListQuery, Page, beyond},
+    model::{ListQuery, Listed, Page, beyond},
 };
 
 impl Store {

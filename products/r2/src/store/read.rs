@@ -35,7 +35,10 @@ pub(super) struct Blob {
 /// Where a body's bytes are.
 #[derive(Debug)]
 pub(super) enum Content {
-    Small { crc: u32, bytes: Vec<u8> },
+    Small {
+        crc: u32,
+        bytes: Vec<u8>,
+    },
     /// Open: replacing or deleting the object does not disturb its reader.
     Open(File),
     /// To be opened when it is reached; a [`Pin`] keeps it.
@@ -77,10 +80,8 @@ impl OpenBody {
         for blob in blobs {
             let ends = begins + blob.size;
             if begins < span.end && span.start < ends {
-                let within = Span {
-                    start: span.start.saturating_sub(begins),
-                    end: span.end.min(ends) - begins,
-                };
+                let within =
+                    Span { start: span.start.saturating_sub(begins), end: span.end.min(ends) - begins };
                 pieces.push((blob, within));
             }
             begins = ends;
@@ -166,8 +167,7 @@ impl Current {
             }
         };
         if let Some(file) = &file {
-            let expected =
-                stored_bytes(blob.size, blob.nonce.is_some()) + block_count(blob.size) * CRC_BYTES;
+            let expected = stored_bytes(blob.size, blob.nonce.is_some()) + block_count(blob.size) * CRC_BYTES;
             let found = file.metadata().map_err(failed)?.len();
             if found != expected {
                 let cause = format!("it has {found} bytes instead of {expected}");

@@ -3,13 +3,12 @@
 
 use std::{fs, io};
 
-use store::{StoreError, rusqlite::{Connection, params}};
-
-use super::{
-    Shard, Store,
-    files::BlobId,
-    rows,
+use store::{
+    StoreError,
+    rusqlite::{Connection, params},
 };
+
+use super::{Shard, Store, files::BlobId, rows};
 use crate::R2Error;
 
 /// Finished uploads are remembered so long, for callers who ask late: a day.

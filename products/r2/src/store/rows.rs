@@ -17,8 +17,7 @@ use crate::{
 };
 
 /// What [`object`] reads, in its order.
-pub(super) const OBJECT_COLUMNS: &str =
-    "key, version, size, etag, uploaded_ms, storage_class, ssec_key_md5, checksums, http, custom, blob, upload";
+pub(super) const OBJECT_COLUMNS: &str = "key, version, size, etag, uploaded_ms, storage_class, ssec_key_md5, checksums, http, custom, blob, upload";
 
 /// Where an object's bytes are: in one blob, or in the parts of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! Looking for bit rot: every body is read and checked against its checksums, a bucket at a time.
 
 use model::BucketName;
-use store::{StoreError, rusqlite::{Connection, params}};
+use store::{
+    StoreError,
+    rusqlite::{Connection, params},
+};
 
 use super::{OpenBody, Store, rows};
 use crate::{
@@ -36,9 +39,8 @@ impl Store {
                 "SELECT key FROM object WHERE bucket = ?1 AND ?2 < key ORDER BY key LIMIT ?3",
             )?;
             let after = after.unwrap_or_default();
-            let keys = select.query_map(params![bucket, after.as_bytes(), SCRUB_KEYS_MAX], |row| {
-                rows::text(row, 0)
-            })?;
+            let keys = select
+                .query_map(params![bucket, after.as_bytes(), SCRUB_KEYS_MAX], |row| rows::text(row, 0))?;
             Ok(keys.collect::<Result<_, _>>()?)
         };
         let keys = shard.database.read(select).await?;

@@ -138,8 +138,7 @@ fn bytes(length: usize) -> Vec<u8> {
 
 /// A body that arrives in chunks that keep to no border.
 fn chunked(bytes: &[u8]) -> Body {
-    let chunks: Vec<_> =
-        bytes.chunks(300_007).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
+    let chunks: Vec<_> = bytes.chunks(300_007).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
     Body::from_stream(futures_util::stream::iter(chunks))
 }
 
@@ -167,10 +166,7 @@ async fn bytes_come_back_whole_and_in_ranges_with_and_without_a_customer_key() {
         }
     }
     assert_eq!(room.files().len(), 1, "what was replaced is gone");
-    assert!(matches!(
-        room.get_with(&room.bucket, "a", Get::default()).await,
-        Err(R2Error::CustomerKeyWrong)
-    ));
+    assert!(matches!(room.get_with(&room.bucket, "a", Get::default()).await, Err(R2Error::CustomerKeyWrong)));
     let file = std::fs::read(&room.files()[0]).unwrap();
     let plain = &bytes(3 * MIB + 5)[1000..1064];
     assert!(!file.windows(64).any(|window| window == plain), "the bytes lie encrypted");
@@ -349,7 +345,9 @@ async fn a_put_whose_caller_went_away_is_whole_or_absent() {
         let _ = tokio::time::timeout(Duration::from_millis(round), put).await;
     }
     let found = room.get_with(&room.bucket, "a", Get::default()).await;
-    assert!(found.as_ref().map_or_else(|error| matches!(error, R2Error::KeyMissing), |found| *found == given));
+    assert!(
+        found.as_ref().map_or_else(|error| matches!(error, R2Error::KeyMissing), |found| *found == given)
+    );
     assert!(room.tasks.stop(Duration::from_secs(5)).await);
 }
 

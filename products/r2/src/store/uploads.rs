@@ -1,6 +1,8 @@
 //! Multipart uploads. Parts are files of their own and stay so: the completed object is their ordered list, so that
 //! completing costs one commit whatever the size.
 
+use std::collections::HashSet;
+
 use md5::{Digest, Md5};
 use model::BucketName;
 use store::rusqlite::{Connection, OptionalExtension, Row, params};
@@ -8,15 +10,15 @@ use uuid::Uuid;
 
 use super::{
     NewBody, Store,
-    files::{BlobId, Doomed},
+    files::Doomed,
     objects::{check, draw_version},
     rows::{self, Place},
 };
 use crate::{
     R2Error,
     model::{
-        Attributes, Checksums, Conditions, CustomMetadata, HttpMetadata, Key, MULTIPART_BYTES_MAX,
-        NamedPart, Object, PART_BYTES_MIN, Part, PartNumber, StorageClass, Upload,
+        Attributes, Checksums, Conditions, CustomMetadata, HttpMetadata, Key, MULTIPART_BYTES_MAX, NamedPart,
+        Object, PART_BYTES_MIN, Part, PartNumber, StorageClass, Upload,
     },
 };
 
@@ -58,18 +60,13 @@ struct UploadRow {
 /// A part's row, as completing needs it.
 struct PartRow {
     number: u32,
-    blob: BlobId,
     size: u64,
     md5: [u8; 16],
 }
 
 impl Store {
     /// Begins an upload; returns its id.
-    pub(crate) async fn upload_create(
-        &self,
-        bucket: &BucketName,
-        new: NewUpload,
-    ) -> Result<String, R2Error> {
+    pub(crate) async fn upload_create(&self, bucket: &BucketName, new: NewUpload) -> Result<String, R2Error> {
         // As hard to guess as two UUIDs; clients treat it as text.
         let id = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let (name, started_ms, given) = (bucket.as_str().to_owned(), self.now_ms(), id.clone());
@@ -194,7 +191,8 @@ impl Store {
             check(connection, bucket, &upload.key, &conditions)?;
             let present = parts(connection, row.number)?;
             let chosen = choose(&present, &named)?;
-            let unused = present.iter().filter(|part| chosen.iter().all(|used| used.number != part.number));
+            let used: HashSet<u32> = chosen.iter().map(|part| part.number).collect();
+            let unused = present.iter().filter(|part| !used.contains(&part.number));
             let mut doomed = Vec::new();
             for part in unused {
                 doomed.extend(part_delete(connection, row.number, part.number)?);
@@ -278,10 +276,10 @@ fn finish(connection: &Connection, upload: i64, now_ms: u64) -> Result<(), R2Err
 }
 
 fn parts(connection: &Connection, upload: i64) -> Result<Vec<PartRow>, R2Error> {
-    let mut select = connection
-        .prepare_cached("SELECT number, blob, size, md5 FROM part WHERE upload = ?1 ORDER BY number")?;
+    let mut select =
+        connection.prepare_cached("SELECT number, size, md5 FROM part WHERE upload = ?1 ORDER BY number")?;
     let rows = select.query_map([upload], |row| {
-        Ok(PartRow { number: row.get(0)?, blob: row.get(1)?, size: row.get(2)?, md5: row.get(3)? })
+        Ok(PartRow { number: row.get(0)?, size: row.get(1)?, md5: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
