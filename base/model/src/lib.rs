@@ -1,9 +1,11 @@
 //! Plain words that every floor shares: identifiers, names, and what a version of a Worker is made of. No I/O and no
 //! async; rules that belong to one product live in that product's room.
 
+mod bucket;
 mod ids;
 mod worker;
 
+pub use bucket::{BucketName, BucketNameError};
 pub use ids::{AccountId, DeploymentId, IdError, NamespaceId, TokenId, VersionId};
 pub use worker::{
     Binding, BindingKind, Caller, CallsKey, Compatibility, Entry, Entrypoint, Module, ModuleKind, NameError,

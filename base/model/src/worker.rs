@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{NamespaceId, VersionId};
+use crate::{BucketName, NamespaceId, VersionId};
 
 /// Longest script name: it is a label of the Worker's host name (RFC 1035).
 pub const SCRIPT_NAME_BYTES_MAX: usize = 63;
@@ -255,6 +255,8 @@ pub enum BindingKind {
     SecretText(Secret),
     /// A KV namespace.
     KvNamespace(NamespaceId),
+    /// An R2 bucket.
+    R2Bucket(BucketName),
     /// Another Worker, or this one.
     Service(ServiceTarget),
     /// Id, tag and time of the version itself.

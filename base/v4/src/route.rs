@@ -8,9 +8,8 @@ use axum::{
 use crate::{ApiError, code};
 
 /// Products of Cloudflare whose routes begin with these segments after the account, and which are not here yet.
-const PRODUCTS_TO_COME: [(&str, &str); 13] = [
+const PRODUCTS_TO_COME: [(&str, &str); 12] = [
     ("queues", "Queues"),
-    ("r2", "R2"),
     ("d1", "D1"),
     ("pages", "Pages"),
     ("workflows", "Workflows"),

@@ -4,6 +4,7 @@ mod deploy;
 mod engine;
 mod kv;
 mod kv_text;
+mod r2;
 mod refusals;
 mod sdks;
 mod skerry;

@@ -16,6 +16,8 @@ enum Area {
     Workers,
     /// KV namespaces and their keys.
     Kv,
+    /// R2 buckets and their objects.
+    R2,
     /// What has no group of its own yet: only a token for everything reaches it.
     Other,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Group {
 }
 
 /// Groups with Cloudflare's ids (API: List Token Permission Groups), and two of our own for everything.
-pub(crate) const GROUPS: [Group; 8] = [
+pub(crate) const GROUPS: [Group; 10] = [
     Group { id: EVERYTHING_ID, name: "All Write", area: None, access: Access::Write },
     Group { id: "00000000000000000000000000000001", name: "All Read", area: None, access: Access::Read },
     Group {
@@ -63,6 +65,18 @@ pub(crate) const GROUPS: [Group; 8] = [
         id: "8b47d2786a534c08a1f94ee8f9f599ef",
         name: "Workers KV Storage Read",
         area: Some(Area::Kv),
+        access: Access::Read,
+    },
+    Group {
+        id: "bf7481a1826f439697cb59a20b22293e",
+        name: "Workers R2 Storage Write",
+        area: Some(Area::R2),
+        access: Access::Write,
+    },
+    Group {
+        id: "b4992e1108244f5d8bfbd5744320c2e1",
+        name: "Workers R2 Storage Read",
+        area: Some(Area::R2),
         access: Access::Read,
     },
     Group {
@@ -165,6 +179,7 @@ fn area_of(path: &str) -> Area {
         (Some("zones"), Some(_), Some("workers"), _) => Area::Workers,
         (Some("accounts"), Some(_), Some("workers"), _) => Area::Workers,
         (Some("accounts"), Some(_), Some("storage"), Some("kv")) => Area::Kv,
+        (Some("accounts"), Some(_), Some("r2"), _) => Area::R2,
         _ => Area::Other,
     }
 }
@@ -221,6 +236,10 @@ mod tests {
             ("Workers Scripts Read", Method::GET, "/zones/z", true),
             ("Workers KV Storage Read", Method::POST, bulk_get, true),
             ("Workers KV Storage Read", Method::PUT, keys, false),
+            ("Workers R2 Storage Read", Method::GET, "/accounts/a/r2/buckets/b/objects/k", true),
+            ("Workers R2 Storage Read", Method::PUT, "/accounts/a/r2/buckets/b/objects/k", false),
+            ("Workers R2 Storage Write", Method::POST, "/accounts/a/r2/buckets", true),
+            ("Workers KV Storage Write", Method::GET, "/accounts/a/r2/buckets", false),
             ("Workers KV Storage Read", Method::GET, "/user", true),
             ("Workers KV Storage Read", Method::GET, "/user/tokens/verify", true),
             ("Workers KV Storage Read", Method::GET, "/user/tokens", false),

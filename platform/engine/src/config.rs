@@ -160,6 +160,7 @@ fn is_aside(version: &WorkerVersion, module: &Module) -> bool {
             | BindingKind::Json(_)
             | BindingKind::SecretText(_)
             | BindingKind::KvNamespace(_)
+            | BindingKind::R2Bucket(_)
             | BindingKind::Service(_)
             | BindingKind::VersionMetadata => false,
         })
@@ -212,7 +213,7 @@ impl BindingTexts {
                 });
                 BindingText { json: value.to_string(), ..BindingText::default() }
             }
-            BindingKind::KvNamespace(_) => {
+            BindingKind::KvNamespace(_) | BindingKind::R2Bucket(_) => {
                 BindingText { service: Some(service_name(&binding.name)), ..BindingText::default() }
             }
             BindingKind::Service(_) => BindingText {
@@ -257,6 +258,9 @@ fn value<'a>(
         BindingKind::Json(_) | BindingKind::VersionMetadata => BindingValue::Json(&texts.json),
         BindingKind::KvNamespace(_) => {
             BindingValue::KvNamespace(service(texts.service.as_deref().unwrap_or_default()))
+        }
+        BindingKind::R2Bucket(_) => {
+            BindingValue::R2Bucket(service(texts.service.as_deref().unwrap_or_default()))
         }
         BindingKind::Service(_) => {
             BindingValue::Service(service(texts.service.as_deref().unwrap_or_default()))

@@ -21,19 +21,41 @@ use crate::services::{Binding, Services, binding_of_connect};
 /// The products that bindings can name.
 #[derive(Clone)]
 pub(crate) struct Bindings {
-    kv: BindingDoor,
+    kv: Room,
+    r2: Room,
     services: Services,
-    kv_seconds: Histogram,
     clock: Clock,
 }
 
+/// A product's door, and how long it takes.
+#[derive(Clone)]
+struct Room {
+    door: BindingDoor,
+    seconds: Histogram,
+}
+
+impl Room {
+    async fn answer(&self, clock: &Clock, resource: &str, request: Request<Incoming>) -> Response<Body> {
+        let began = clock.monotonic();
+        let answer = (self.door)(resource.into(), request.map(Body::new)).await;
+        self.seconds.observe(began.elapsed().as_secs_f64());
+        answer
+    }
+}
+
 impl Bindings {
-    pub(crate) fn new(kv: BindingDoor, services: Services, metrics: &Metrics, clock: Clock) -> Self {
+    pub(crate) fn new(
+        [kv, r2]: [BindingDoor; 2],
+        services: Services,
+        metrics: &Metrics,
+        clock: Clock,
+    ) -> Self {
         let seconds = Family::<Label, Histogram>::new_with_constructor(Metrics::seconds_histogram);
         let seconds =
             metrics.register("binding_request_seconds", "Time until a binding was answered", seconds);
-        let kv_seconds = seconds.get_or_create(&[("product", "kv")]).clone();
-        Self { kv, services, kv_seconds, clock }
+        let of = |product| seconds.get_or_create(&[("product", product)]).clone();
+        let [kv, r2] = [(kv, "kv"), (r2, "r2")].map(|(door, product)| Room { door, seconds: of(product) });
+        Self { kv, r2, services, clock }
     }
 
     async fn answer(
@@ -43,10 +65,10 @@ impl Bindings {
     ) -> Result<Response<Body>, Infallible> {
         let response = match named(&caller, &request) {
             Some((_, BindingKind::KvNamespace(namespace))) => {
-                let began = self.clock.monotonic();
-                let answer = (self.kv)(namespace.as_str().into(), request.map(Body::new)).await;
-                self.kv_seconds.observe(began.elapsed().as_secs_f64());
-                answer
+                self.kv.answer(&self.clock, namespace.as_str(), request).await
+            }
+            Some((_, BindingKind::R2Bucket(bucket))) => {
+                self.r2.answer(&self.clock, bucket.as_str(), request).await
             }
             Some((name, BindingKind::Service(target))) => {
                 let (name, target) = (name.to_owned(), target.clone());

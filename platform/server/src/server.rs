@@ -8,7 +8,7 @@ use control_plane::{ControlPlane, Tokens};
 use engine::{Engine, LocateError, Search, Wiring};
 use futures_util::{FutureExt, future::BoxFuture};
 use ingress::{Colo, Ingress, Tls, TlsError};
-use model::NamespaceId;
+use model::{BucketName, NamespaceId};
 use product::{House, Product};
 use settings::{Environment, Settings};
 use store::{Database, Migration, Options, StoreError, Vault, VaultError};
@@ -103,6 +103,7 @@ pub struct Server {
     data: PathBuf,
     meta: Database,
     kv: kv::Namespaces,
+    r2: r2::Buckets,
     drain_timeout: Duration,
     _lock: Lock,
 }
@@ -141,7 +142,7 @@ impl Server {
         )
         .map_err(failed("the folder for sockets"))?;
 
-        let Products { kv, workers, routes, register } = open_products(&house, &settings, &http).await?;
+        let Products { kv, r2, workers, routes, register } = open_products(&house, &settings, &http).await?;
         let ingress = Ingress::new(
             routes.clone(),
             Arc::new(engine.clone()),
@@ -156,10 +157,11 @@ impl Server {
             egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
                 .map_err(failed("the way out"))?;
         show_kv_usage(&kv.namespaces, &metrics);
-        let kv_door = kv.product.binding.clone().expect("KV has a binding");
+        let doors_of_rooms = [&kv.product, &r2.product]
+            .map(|product| product.binding.clone().expect("the room has a binding"));
         let tasks = house.tasks.clone();
         let services = Services { engine: engine.clone(), routes, tasks, waiting: Waiting::default() };
-        let bindings = Bindings::new(kv_door, services, &metrics, clock);
+        let bindings = Bindings::new(doors_of_rooms, services, &metrics, clock);
         engine.connect(Wiring {
             source: register.clone(),
             bindings: Arc::new(bindings),
@@ -170,7 +172,7 @@ impl Server {
         let router = control_plane::router(ControlPlane {
             account: house.account.clone(),
             tokens,
-            products: vec![workers.rest, kv.product.rest],
+            products: vec![workers.rest, kv.product.rest, r2.product.rest],
             metrics: Arc::new(move || metrics.render()),
             is_loopback: local(&api).ip().is_loopback(),
         });
@@ -182,8 +184,21 @@ impl Server {
         addresses.write(&data).map_err(failed("run/addresses.json"))?;
         let House { meta, tasks: house, .. } = house;
         let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
-        let kv = kv.namespaces;
-        Ok(Self { addresses, tls, acme, engine, doors, house, data, meta, kv, drain_timeout, _lock: lock })
+        let (kv, r2) = (kv.namespaces, r2.buckets);
+        Ok(Self {
+            addresses,
+            tls,
+            acme,
+            engine,
+            doors,
+            house,
+            data,
+            meta,
+            kv,
+            r2,
+            drain_timeout,
+            _lock: lock,
+        })
     }
 
     /// Where the doors are.
@@ -222,6 +237,7 @@ impl Server {
             tracing::warn!("Background work did not stop in time");
         }
         self.kv.close().await;
+        self.r2.close().await;
         self.meta.close().await;
     }
 }
@@ -229,6 +245,7 @@ impl Server {
 /// The rooms, open.
 struct Products {
     kv: kv::Kv,
+    r2: r2::R2,
     workers: Product,
     routes: Routes,
     register: Arc<Register>,
@@ -240,11 +257,12 @@ async fn open_products(
     http: &TcpListener,
 ) -> Result<Products, ServeError> {
     let kv = kv::open(house).await.map_err(failed("kv"))?;
-    let checks = Arc::new(Exists { kv: kv.namespaces.clone() });
+    let r2 = r2::open(house).await.map_err(failed("r2"))?;
+    let checks = Arc::new(Exists { kv: kv.namespaces.clone(), r2: r2.buckets.clone() });
     let (workers, routes, register) = workers::open(house, workers_settings(settings, http), checks)
         .await
         .map_err(failed("the register of Workers"))?;
-    Ok(Products { kv, workers, routes, register })
+    Ok(Products { kv, r2, workers, routes, register })
 }
 
 /// Puts the sizes of KV's namespaces among the metrics.
@@ -265,11 +283,16 @@ fn show_kv_usage(namespaces: &kv::Namespaces, metrics: &Metrics) {
 /// Answers the register's questions about other products.
 struct Exists {
     kv: kv::Namespaces,
+    r2: r2::Buckets,
 }
 
 impl workers::Bindable for Exists {
     fn kv_namespace_exists<'a>(&'a self, id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>> {
         std::future::ready(self.kv.exists(id)).boxed()
+    }
+
+    fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
+        std::future::ready(self.r2.exists(name)).boxed()
     }
 }
 

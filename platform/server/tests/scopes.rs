@@ -10,7 +10,7 @@ use axum::{
 };
 use control_plane::{ControlPlane, Tokens};
 use futures_util::future::BoxFuture;
-use model::NamespaceId;
+use model::{BucketName, NamespaceId};
 use product::House;
 use serde_json::{Value, json};
 use store::{Database, Options, StoreError, Vault};
@@ -23,8 +23,12 @@ const V4: &str = "/client/v4";
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
 
 /// Groups that are granted one by one, with what is in the paths that they are for.
-const AREAS: [(&str, &str); 3] =
-    [("Workers Scripts", "/workers"), ("Workers KV Storage", "/storage/kv/"), ("API Tokens", "/user/tokens")];
+const AREAS: [(&str, &str); 4] = [
+    ("Workers Scripts", "/workers"),
+    ("Workers KV Storage", "/storage/kv/"),
+    ("Workers R2 Storage", "/r2/"),
+    ("API Tokens", "/user/tokens"),
+];
 
 #[tokio::test]
 async fn every_route_refuses_a_token_without_the_right_scope() {
@@ -94,10 +98,11 @@ async fn open(folder: &TempDir) -> (Router, String) {
     let (workers, _, _) =
         workers::open(&house, settings, Arc::new(Nothing)).await.expect("the register opens");
     let kv = kv::open(&house).await.expect("KV opens");
+    let r2 = r2::open(&house).await.expect("R2 opens");
     let router = control_plane::router(ControlPlane {
         account: house.account.clone(),
         tokens,
-        products: vec![workers.rest, kv.product.rest],
+        products: vec![workers.rest, kv.product.rest, r2.product.rest],
         metrics: Arc::new(String::new),
         is_loopback: true,
     });
@@ -158,6 +163,10 @@ struct Nothing;
 
 impl workers::Bindable for Nothing {
     fn kv_namespace_exists<'a>(&'a self, _id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn r2_bucket_exists<'a>(&'a self, _name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async { Ok(false) })
     }
 }

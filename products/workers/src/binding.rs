@@ -66,6 +66,10 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
             // An id that is none of ours in form is none of ours in fact.
             BindingKind::KvNamespace(id.parse().map_err(|_cause| WorkersError::NamespaceMissing(id))?)
         }
+        "r2_bucket" => {
+            let name = needed("bucket_name")?;
+            BindingKind::R2Bucket(name.parse().map_err(|_cause| WorkersError::BucketMissing(name))?)
+        }
         "service" => BindingKind::Service(service(raw, needed("service")?)?),
         "version_metadata" => BindingKind::VersionMetadata,
         "wasm_module" => BindingKind::WasmModule(needed("part")?),
@@ -88,6 +92,7 @@ pub(crate) fn describe(binding: &Binding) -> Value {
         BindingKind::Json(value) => json!({"name": name, "type": "json", "json": value}),
         BindingKind::SecretText(_) => json!({"name": name, "type": "secret_text"}),
         BindingKind::KvNamespace(id) => json!({"name": name, "type": "kv_namespace", "namespace_id": id}),
+        BindingKind::R2Bucket(bucket) => json!({"name": name, "type": "r2_bucket", "bucket_name": bucket}),
         BindingKind::Service(target) => describe_service(name, target),
         BindingKind::VersionMetadata => json!({"name": name, "type": "version_metadata"}),
         BindingKind::WasmModule(part) => json!({"name": name, "type": "wasm_module", "part": part}),
@@ -121,6 +126,7 @@ pub(crate) fn part_of(kind: &BindingKind) -> Option<&str> {
         | BindingKind::Json(_)
         | BindingKind::SecretText(_)
         | BindingKind::KvNamespace(_)
+        | BindingKind::R2Bucket(_)
         | BindingKind::Service(_)
         | BindingKind::VersionMetadata => None,
     }
@@ -133,6 +139,7 @@ pub(crate) fn type_name(kind: &BindingKind) -> &'static str {
         BindingKind::Json(_) => "json",
         BindingKind::SecretText(_) => "secret_text",
         BindingKind::KvNamespace(_) => "kv_namespace",
+        BindingKind::R2Bucket(_) => "r2_bucket",
         BindingKind::Service(_) => "service",
         BindingKind::VersionMetadata => "version_metadata",
         BindingKind::WasmModule(_) => "wasm_module",

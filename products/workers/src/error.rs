@@ -63,6 +63,9 @@ pub enum WorkersError {
     /// A binding to a KV namespace that is not there.
     #[error("KV namespace '{0}' not found.")]
     NamespaceMissing(String),
+    /// A binding to an R2 bucket that is not there.
+    #[error("R2 bucket '{0}' not found. Please use a different name and try again.")]
+    BucketMissing(String),
     /// A service binding to a Worker that is not there.
     #[error(
         "Could not resolve service binding '{binding}'. Target script '{script}' not found. Please verify the target script and try again."
@@ -203,6 +206,7 @@ impl From<WorkersError> for ApiError {
             E::VariableTooLarge(_) => (StatusCode::BAD_REQUEST, 10_054),
             E::TooManyVariables => (StatusCode::BAD_REQUEST, 10_055),
             E::NamespaceMissing(_) => (StatusCode::BAD_REQUEST, 10_041),
+            E::BucketMissing(_) => (StatusCode::BAD_REQUEST, 10_085),
             E::ServiceTargetMissing { .. } => (StatusCode::BAD_REQUEST, 10_143),
             E::InheritMissing(_) => (StatusCode::BAD_REQUEST, 10_057),
             E::SecretMissing(_) => (StatusCode::NOT_FOUND, 10_056),

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ::model::{
-    AccountId, Binding, BindingKind, Compatibility, DeploymentId, Entry, Module, NamespaceId, ScriptName,
-    VersionId, VersionMetadata, WorkerVersion,
+    AccountId, Binding, BindingKind, BucketName, Compatibility, DeploymentId, Entry, Module, NamespaceId,
+    ScriptName, VersionId, VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
@@ -58,6 +58,9 @@ pub struct Settings {
 pub trait Bindable: Send + Sync {
     /// Whether this KV namespace exists.
     fn kv_namespace_exists<'a>(&'a self, id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Whether the R2 bucket exists.
+    fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
 /// The register; the engine reads versions from it.
@@ -457,6 +460,9 @@ impl Register {
             BindingKind::KvNamespace(id) if !self.checks.kv_namespace_exists(id).await? => {
                 Err(WorkersError::NamespaceMissing(id.to_string()))
             }
+            BindingKind::R2Bucket(name) if !self.checks.r2_bucket_exists(name).await? => {
+                Err(WorkersError::BucketMissing(name.to_string()))
+            }
             BindingKind::Service(target)
                 if target.script != *name && self.store.script(&target.script).await?.is_none() =>
             {
@@ -464,6 +470,7 @@ impl Register {
                 Err(WorkersError::ServiceTargetMissing { binding, script })
             }
             BindingKind::KvNamespace(_)
+            | BindingKind::R2Bucket(_)
             | BindingKind::Service(_)
             | BindingKind::PlainText(_)
             | BindingKind::Json(_)

@@ -282,6 +282,7 @@ pub(crate) fn check_variables<'a>(
             BindingKind::Json(value) => value.to_string().len(),
             BindingKind::SecretText(secret) => secret.reveal().len(),
             BindingKind::KvNamespace(_)
+            | BindingKind::R2Bucket(_)
             | BindingKind::Service(_)
             | BindingKind::VersionMetadata
             | BindingKind::WasmModule(_)

@@ -75,6 +75,8 @@ pub(crate) enum Format {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Binding {
     Kv,
+    /// An R2 bucket of its own.
+    R2,
     Text(String),
     Json(Value),
     VersionMetadata,

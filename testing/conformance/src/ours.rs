@@ -34,6 +34,9 @@ async fn script(server: &Server, case: &Case) -> Result<Script, String> {
                 let id = namespace(server, &format!("{}-{name}", case.script())).await?;
                 json!({ "type": "kv_namespace", "name": name, "namespace_id": id })
             }
+            Binding::R2 => {
+                json!({ "type": "r2_bucket", "name": name, "bucket_name": bucket(server, case, name).await? })
+            }
             Binding::Text(text) => json!({ "type": "plain_text", "name": name, "text": text }),
             Binding::Json(value) => json!({ "type": "json", "name": name, "json": value }),
             Binding::VersionMetadata => json!({ "type": "version_metadata", "name": name }),
@@ -60,6 +63,16 @@ async fn namespace(server: &Server, title: &str) -> Result<Value, String> {
         return Err(format!("creating a namespace was answered {}: {}", answer.status, answer.text()));
     }
     Ok(answer.json()["result"]["id"].clone())
+}
+
+async fn bucket(server: &Server, case: &Case, binding: &str) -> Result<String, String> {
+    let name = format!("{}-{binding}", case.script()).to_lowercase().replace('_', "-");
+    let answer =
+        server.api(Method::POST, "/accounts/{account}/r2/buckets", Some(&json!({ "name": name }))).await;
+    if !answer.status.is_success() {
+        return Err(format!("creating a bucket was answered {}: {}", answer.status, answer.text()));
+    }
+    Ok(name)
 }
 
 fn content_type(kind: FileKind, format: Format) -> &'static str {

@@ -73,7 +73,7 @@ fn options(case: &Case) -> Value {
         }
         Format::ServiceWorker => options["script"] = String::from_utf8_lossy(&case.files[0].content).into(),
     }
-    let (mut namespaces, mut values) = (Map::new(), Map::new());
+    let (mut namespaces, mut buckets, mut values) = (Map::new(), Map::new(), Map::new());
     for (name, binding) in &description.bindings {
         let name = name.clone();
         match binding {
@@ -81,6 +81,10 @@ fn options(case: &Case) -> Value {
             Binding::Kv => {
                 let namespace = format!("{}-{name}", case.script());
                 namespaces.insert(name, namespace.into());
+            }
+            Binding::R2 => {
+                let bucket = format!("{}-{name}", case.script());
+                buckets.insert(name, bucket.into());
             }
             Binding::Text(text) => {
                 values.insert(name, text.clone().into());
@@ -92,6 +96,7 @@ fn options(case: &Case) -> Value {
         }
     }
     options["kvNamespaces"] = namespaces.into();
+    options["r2Buckets"] = buckets.into();
     options["bindings"] = values.into();
     options
 }

@@ -11,7 +11,7 @@ use axum::{
     http::{Request, StatusCode, header::CONTENT_TYPE},
 };
 use futures_util::future::BoxFuture;
-use model::{AccountId, NamespaceId, TokenId, VersionId, WorkerVersion};
+use model::{AccountId, BucketName, NamespaceId, TokenId, VersionId, WorkerVersion};
 use product::{House, Runtime, Trial, TrialError};
 use serde_json::{Value, json};
 use store::{Database, Options, StoreError, Vault};
@@ -24,6 +24,9 @@ use workers::{Bindable, Register, Routes, Settings, Target};
 
 /// The one KV namespace that exists.
 pub(crate) const NAMESPACE: &str = "0123456789abcdef0123456789abcdef";
+
+/// The one R2 bucket that exists.
+pub(crate) const BUCKET: &str = "uploads";
 
 /// The zone of the settings file.
 pub(crate) const ZONE: &str = "example.com";
@@ -304,5 +307,9 @@ struct Namespaces;
 impl Bindable for Namespaces {
     fn kv_namespace_exists<'a>(&'a self, id: &'a NamespaceId) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move { Ok(id.as_str() == NAMESPACE) })
+    }
+
+    fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move { Ok(name.as_str() == BUCKET) })
     }
 }

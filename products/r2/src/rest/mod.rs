@@ -1,0 +1,46 @@
+//! Door 2: Cloudflare's v4 routes, as wrangler, the SDKs and the dashboard call them. Who calls was checked before.
+
+mod buckets;
+mod objects;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, put},
+};
+use model::BucketName;
+
+use crate::{R2Error, model::Bucket, store::Store};
+
+/// Largest body that only describes a bucket.
+const JSON_BYTES_MAX: usize = 64 * 1024;
+
+/// All routes with their full paths.
+pub(crate) fn router(store: Arc<Store>) -> Router {
+    const BUCKETS: &str = "/accounts/{account_id}/r2/buckets";
+    let below = |rest: &str| format!("{BUCKETS}/{{bucket_name}}{rest}");
+    Router::new()
+        .route(BUCKETS, get(buckets::bucket_list).post(buckets::bucket_create))
+        .route(
+            &below(""),
+            get(buckets::bucket_read).patch(buckets::bucket_change).delete(buckets::bucket_delete),
+        )
+        .route(
+            &below("/objects/{*key}"),
+            put(objects::object_write)
+                .get(objects::object_read)
+                .delete(objects::object_delete)
+                // The store bounds objects while it receives them.
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .with_state(store)
+}
+
+/// Checks that a path names a bucket of ours.
+fn find_bucket(store: &Store, name: &str) -> Result<Bucket, R2Error> {
+    let name: BucketName = name.parse().map_err(|_malformed| R2Error::BucketNameInvalid)?;
+    store.bucket_get(&name)?.ok_or(R2Error::BucketMissing)
+}

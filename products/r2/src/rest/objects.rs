@@ -1,0 +1,145 @@
+//! One object at a time, as `wrangler r2 object` reads and writes it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header},
+};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use v4::{ApiError, Envelope, Path};
+
+use super::{buckets::rfc3339, find_bucket};
+use crate::{
+    R2Error,
+    model::{Attributes, Conditions, HttpMetadata, Key, Object, StorageClass},
+    store::{Get, Incoming, Put, Store},
+};
+
+const STORAGE_CLASS: &str = "cf-r2-storage-class";
+
+/// An object on this wire.
+#[derive(Debug, Serialize)]
+pub(super) struct WireObject {
+    key: String,
+    version: String,
+    etag: String,
+    size: String,
+    uploaded: String,
+    storage_class: &'static str,
+}
+
+impl From<Object> for WireObject {
+    fn from(object: Object) -> Self {
+        Self {
+            key: object.key,
+            version: object.version,
+            etag: object.etag,
+            // A text on this wire (Cloudflare: API reference, R2 objects).
+            size: object.size.to_string(),
+            uploaded: rfc3339(object.uploaded_ms),
+            storage_class: object.storage_class.as_str(),
+        }
+    }
+}
+
+/// Account, bucket and key. The key is taken from the raw path instead: it is decoded once, by us, and keeps its slashes.
+type ObjectPath = Path<(String, String, String)>;
+
+fn raw_key(uri: &Uri) -> Result<Key, R2Error> {
+    // A bucket's name has no slash, so this is the first such place.
+    let (_, raw) = uri.path().split_once("/objects/").ok_or(R2Error::KeyInvalid)?;
+    Key::parse(percent_decode_str(raw).decode_utf8().map_err(|_utf8| R2Error::KeyInvalid)?)
+}
+
+pub(super) async fn object_write(
+    State(store): State<Arc<Store>>,
+    Path((_account, name, _key)): ObjectPath,
+    request: Request,
+) -> Result<Envelope<WireObject>, ApiError> {
+    let bucket = find_bucket(&store, &name)?;
+    let (parts, body) = request.into_parts();
+    let key = raw_key(&parts.uri)?;
+    let attributes = attributes(&parts.headers)?;
+    let length = text(&parts.headers, header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+    let incoming = Incoming { length, ..Incoming::default() };
+    let body = store.receive(&bucket.name, body, incoming).await?;
+    let put = Put { key, attributes, conditions: Conditions::default(), body };
+    Ok(Envelope::new(store.put(&bucket.name, put).await?.into()))
+}
+
+pub(super) async fn object_read(
+    State(store): State<Arc<Store>>,
+    Path((_account, name, _key)): ObjectPath,
+    uri: Uri,
+) -> Result<Response<Body>, ApiError> {
+    let bucket = find_bucket(&store, &name)?;
+    let found = store.get(&bucket.name, &raw_key(&uri)?, Get::default())?;
+    let (body, _) = found.body.ok_or(R2Error::PreconditionFailed)?;
+    let length = body.length();
+    let mut response = Response::new(body.into_body().await?);
+    let headers = response.headers_mut();
+    describe(&found.object, headers);
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    Ok(response)
+}
+
+pub(super) async fn object_delete(
+    State(store): State<Arc<Store>>,
+    Path((_account, name, _key)): ObjectPath,
+    uri: Uri,
+) -> Result<Envelope<WireKey>, ApiError> {
+    let bucket = find_bucket(&store, &name)?;
+    let key = raw_key(&uri)?;
+    store.delete(&bucket.name, vec![key.clone()]).await?;
+    Ok(Envelope::new(WireKey { key: key.as_str().to_owned() }))
+}
+
+/// The key of an object that is gone.
+#[derive(Debug, Serialize)]
+pub(super) struct WireKey {
+    key: String,
+}
+
+fn attributes(headers: &HeaderMap) -> Result<Attributes, R2Error> {
+    let kept = |name: HeaderName| text(headers, name.as_str()).map(str::to_owned);
+    let expires = text(headers, header::EXPIRES.as_str());
+    let expires = expires.and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
+    let http = HttpMetadata {
+        content_type: kept(header::CONTENT_TYPE),
+        content_language: kept(header::CONTENT_LANGUAGE),
+        content_disposition: kept(header::CONTENT_DISPOSITION),
+        content_encoding: kept(header::CONTENT_ENCODING),
+        cache_control: kept(header::CACHE_CONTROL),
+        cache_expiry: expires.and_then(|moment| u64::try_from(moment.unix_timestamp() * 1000).ok()),
+    };
+    let storage_class = text(headers, STORAGE_CLASS).map(StorageClass::parse).transpose()?;
+    Ok(Attributes { http, storage_class, ..Attributes::default() })
+}
+
+/// What a reader is told of an object. Text that cannot stand in a header is left out.
+fn describe(object: &Object, headers: &mut HeaderMap) {
+    let http = &object.http;
+    let texts = [
+        (header::CONTENT_TYPE, &http.content_type),
+        (header::CONTENT_LANGUAGE, &http.content_language),
+        (header::CONTENT_DISPOSITION, &http.content_disposition),
+        (header::CONTENT_ENCODING, &http.content_encoding),
+        (header::CACHE_CONTROL, &http.cache_control),
+    ];
+    for (name, text) in texts {
+        if let Some(Ok(value)) = text.as_ref().map(|text| HeaderValue::from_bytes(text.as_bytes())) {
+            headers.insert(name, value);
+        }
+    }
+    if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", object.etag)) {
+        headers.insert(header::ETAG, etag);
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,246 @@
+//! Reading a body: block by block, each checked before a byte of it is sent, the next one read while one is on its way.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    vec,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use store::{Failure, StoreError};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::{
+    files::{BLOCK_BYTES, BlobId, CRC_BYTES, Files, Pin, block_count, stored_bytes},
+    seal::{Nonce, Seal, TAG_BYTES},
+};
+use crate::{
+    R2Error,
+    model::{CustomerKey, Span},
+};
+
+/// A body as its row describes it.
+#[derive(Debug)]
+pub(super) struct Blob {
+    pub(super) id: BlobId,
+    pub(super) size: u64,
+    pub(super) nonce: Option<Nonce>,
+    pub(super) content: Content,
+}
+
+/// Where a body's bytes are.
+#[derive(Debug)]
+pub(super) enum Content {
+    Small {
+        crc: u32,
+        bytes: Vec<u8>,
+    },
+    /// Open: replacing or deleting the object does not disturb its reader.
+    Open(File),
+    /// To be opened when it is reached; a [`Pin`] keeps it.
+    Pinned,
+}
+
+/// A body ready to be read; what it names stays readable for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct OpenBody {
+    files: Files,
+    /// The pieces that hold the bytes asked for, in order, and which of theirs.
+    pieces: vec::IntoIter<(Blob, Span)>,
+    current: Option<Current>,
+    key: Option<CustomerKey>,
+    length: u64,
+    _pin: Option<Pin>,
+}
+
+#[derive(Debug)]
+struct Current {
+    blob: Blob,
+    seal: Option<Seal>,
+    file: Option<(File, PathBuf)>,
+    at: u64,
+    end: u64,
+}
+
+impl OpenBody {
+    /// Cuts `span` out of consecutive pieces.
+    pub(super) fn new(
+        files: Files,
+        blobs: Vec<Blob>,
+        span: Span,
+        key: Option<CustomerKey>,
+        pin: Option<Pin>,
+    ) -> Self {
+        let mut begins = 0;
+        let mut pieces = Vec::new();
+        for blob in blobs {
+            let ends = begins + blob.size;
+            if begins < span.end && span.start < ends {
+                let within =
+                    Span { start: span.start.saturating_sub(begins), end: span.end.min(ends) - begins };
+                pieces.push((blob, within));
+            }
+            begins = ends;
+        }
+        Self { files, pieces: pieces.into_iter(), current: None, key, length: span.length(), _pin: pin }
+    }
+
+    /// How many bytes it will yield.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// A body that yields the bytes. The first block is read before this returns: what is damaged there is an error, and
+    /// not a body that breaks off.
+    pub(crate) async fn into_body(self) -> Result<Body, R2Error> {
+        let (first, reading) = step(self).await.map_err(|_stopping| StoreError::Closed)?;
+        let Some(first) = first? else { return Ok(Body::empty()) };
+        if reading.is_done() {
+            return Ok(Body::from(first));
+        }
+        let state = (Some(first), step(reading));
+        Ok(Body::from_stream(try_unfold(state, |(first, next)| async move {
+            if let Some(first) = first {
+                return Ok(Some((first, (None, next))));
+            }
+            let (block, reading) = next.await.map_err(io::Error::other)?;
+            let block = block.map_err(|error| {
+                tracing::error!(%error, "An object could not be read to its end");
+                io::Error::other(error)
+            })?;
+            Ok::<_, io::Error>(block.map(|block| (block, (None, step(reading)))))
+        })))
+    }
+
+    /// Reads all that is left, here and now, and checks it; says how many bytes it was.
+    pub(super) fn check(mut self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        while let Some(block) = self.next()? {
+            bytes += block.len() as u64;
+        }
+        Ok(bytes)
+    }
+
+    fn is_done(&self) -> bool {
+        self.pieces.len() == 0 && self.current.as_ref().is_none_or(|current| current.at == current.end)
+    }
+
+    fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        loop {
+            if let Some(current) = self.current.as_mut().filter(|current| current.at < current.end) {
+                return current.next().map(Some);
+            }
+            let Some((blob, span)) = self.pieces.next() else { return Ok(None) };
+            self.current = Some(Current::open(&self.files, blob, span, self.key.as_ref())?);
+        }
+    }
+}
+
+type Step = (Result<Option<Bytes>, StoreError>, OpenBody);
+
+fn step(mut reading: OpenBody) -> JoinHandle<Step> {
+    spawn_blocking(move || {
+        let block = reading.next();
+        (block, reading)
+    })
+}
+
+impl Current {
+    fn open(
+        files: &Files,
+        mut blob: Blob,
+        span: Span,
+        key: Option<&CustomerKey>,
+    ) -> Result<Self, StoreError> {
+        let path = files.path(blob.id);
+        let failed = |error: io::Error| StoreError::file("read", &path, &error);
+        let file = match std::mem::replace(&mut blob.content, Content::Pinned) {
+            Content::Open(file) => Some(file),
+            Content::Pinned => Some(File::open(&path).map_err(failed)?),
+            small @ Content::Small { .. } => {
+                blob.content = small;
+                None
+            }
+        };
+        if let Some(file) = &file {
+            let expected = stored_bytes(blob.size, blob.nonce.is_some()) + block_count(blob.size) * CRC_BYTES;
+            let found = file.metadata().map_err(failed)?.len();
+            if found != expected {
+                let cause = format!("it has {found} bytes instead of {expected}");
+                return Err(corrupt(path, cause));
+            }
+        }
+        let seal = blob.nonce.zip(key).map(|(nonce, key)| Seal::new(key, nonce));
+        Ok(Self { blob, seal, file: file.map(|file| (file, path)), at: span.start, end: span.end })
+    }
+
+    /// The rest of the block in which we are.
+    fn next(&mut self) -> Result<Bytes, StoreError> {
+        let number = self.at / BLOCK_BYTES;
+        let begins = number * BLOCK_BYTES;
+        let stored = match (&self.file, &mut self.blob.content) {
+            (Some((file, path)), _) => read_block(file, path, &self.blob, number)?,
+            (None, Content::Small { crc, bytes }) => {
+                if crc32fast::hash(bytes) != *crc {
+                    let cause = format!("small object {:016x} has a wrong checksum", self.blob.id);
+                    return Err(corrupt(PathBuf::new(), cause));
+                }
+                std::mem::take(bytes)
+            }
+            (None, Content::Open(_) | Content::Pinned) => Vec::new(),
+        };
+        let plain = match &self.seal {
+            None => stored,
+            Some(seal) => seal.open(number, &stored).ok_or_else(|| {
+                let path = self.file.as_ref().map(|(_, path)| path.clone()).unwrap_or_default();
+                corrupt(path, "it cannot be decrypted".to_owned())
+            })?,
+        };
+        let end = self.end.min(begins + BLOCK_BYTES);
+        let within = |at: u64| usize::try_from(at - begins).unwrap_or(usize::MAX).min(plain.len());
+        let (from, to) = (within(self.at), within(end));
+        self.at = end;
+        Ok(Bytes::from(plain).slice(from..to))
+    }
+}
+
+/// Reads one block and checks it.
+fn read_block(file: &File, path: &PathBuf, blob: &Blob, number: u64) -> Result<Vec<u8>, StoreError> {
+    let failed = |error: io::Error| StoreError::file("read", path, &error);
+    let is_sealed = blob.nonce.is_some();
+    let stride = if is_sealed { BLOCK_BYTES + TAG_BYTES } else { BLOCK_BYTES };
+    let data_bytes = stored_bytes(blob.size, is_sealed);
+    let offset = number * stride;
+    let length = stride.min(data_bytes - offset);
+    // At most a block. Reading through `take` spares us the zeroing.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    (At { file, offset }).take(length).read_to_end(&mut bytes).map_err(failed)?;
+    let mut crc = [0; 4];
+    file.read_exact_at(&mut crc, data_bytes + number * CRC_BYTES).map_err(failed)?;
+    if bytes.len() as u64 != length || crc32fast::hash(&bytes) != u32::from_le_bytes(crc) {
+        return Err(corrupt(path.clone(), format!("block {number} has a wrong checksum")));
+    }
+    Ok(bytes)
+}
+
+/// A file read from a place of its own.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(into, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+fn corrupt(file: PathBuf, cause: String) -> StoreError {
+    StoreError::Corrupt(Failure { tried: "read", file, cause })
+}

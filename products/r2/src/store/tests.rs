@@ -1,0 +1,421 @@
+//! What the store promises to all doors: bytes come back as they were given, whatever happens in between.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers may panic as its tests do")]
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use md5::{Digest, Md5};
+use model::BucketName;
+use proptest::prelude::*;
+use tasks::{Clock, Tasks};
+
+use super::{CopyFrom, CopyTo, Get, Incoming, NewBucket, NewUpload, Put, Store, UploadId};
+use crate::{
+    R2Error,
+    model::{
+        Attributes, Conditions, CustomMetadata, CustomerKey, Etag, EtagMatch, Key, ListQuery, Listed,
+        NamedPart, Object, PART_BYTES_MIN, PartNumber, Range, StorageClass,
+    },
+};
+
+const MIB: usize = 1024 * 1024;
+
+struct Room {
+    folder: tempfile::TempDir,
+    store: Store,
+    tasks: Tasks,
+    bucket: BucketName,
+}
+
+impl Room {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, tasks) = open(folder.path()).await;
+        let room = Self { folder, store, tasks, bucket: name("bucket") };
+        room.make("bucket").await;
+        room
+    }
+
+    async fn restart(self) -> Self {
+        let Self { folder, store, tasks, bucket } = self;
+        assert!(tasks.stop(Duration::from_secs(5)).await);
+        store.close().await;
+        let (store, tasks) = open(folder.path()).await;
+        Self { folder, store, tasks, bucket }
+    }
+
+    async fn make(&self, bucket: &str) {
+        let new = NewBucket {
+            name: name(bucket),
+            location: None,
+            jurisdiction: "default".to_owned(),
+            storage_class: StorageClass::Standard,
+        };
+        self.store.bucket_create(new).await.unwrap();
+    }
+
+    async fn put_with(
+        &self,
+        at: &str,
+        bytes: &[u8],
+        conditions: Conditions,
+        customer_key: Option<CustomerKey>,
+    ) -> Result<Object, R2Error> {
+        let incoming = Incoming { length: Some(bytes.len() as u64), customer_key, ..Incoming::default() };
+        let body = self.store.receive(&self.bucket, chunked(bytes), incoming).await?;
+        let custom = CustomMetadata::parse(vec![("name".to_owned(), "value".to_owned())])?;
+        let attributes = Attributes { custom, ..Attributes::default() };
+        self.store.put(&self.bucket, Put { key: key(at), attributes, conditions, body }).await
+    }
+
+    async fn put(&self, at: &str, bytes: &[u8]) -> Object {
+        self.put_with(at, bytes, Conditions::default(), None).await.unwrap()
+    }
+
+    async fn get_with(&self, bucket: &BucketName, at: &str, get: Get) -> Result<Bytes, R2Error> {
+        let (body, span) = self.store.get(bucket, &key(at), get)?.body.ok_or(R2Error::PreconditionFailed)?;
+        let bytes = body.into_body().await?.collect().await.unwrap().to_bytes();
+        assert_eq!(bytes.len() as u64, span.length());
+        Ok(bytes)
+    }
+
+    async fn get(&self, at: &str) -> Bytes {
+        self.get_with(&self.bucket, at, Get::default()).await.unwrap()
+    }
+
+    async fn upload(&self, at: &str) -> UploadId {
+        let new = NewUpload { key: key(at), attributes: Attributes::default(), ssec_key_md5: None };
+        let id = self.store.upload_create(&self.bucket, new).await.unwrap();
+        UploadId { key: key(at), id }
+    }
+
+    async fn part(&self, upload: &UploadId, number: i64, bytes: &[u8]) -> NamedPart {
+        let body = self.store.receive(&self.bucket, chunked(bytes), Incoming::default()).await.unwrap();
+        let number = PartNumber::parse(number).unwrap();
+        let part = self.store.part_put(&self.bucket, upload.clone(), number, body).await.unwrap();
+        NamedPart { number, etag: part.etag }
+    }
+
+    async fn complete(&self, upload: &UploadId, parts: &[&NamedPart]) -> Result<Object, R2Error> {
+        let parts = parts.iter().copied().cloned().collect();
+        self.store.upload_complete(&self.bucket, upload.clone(), parts, Conditions::default()).await
+    }
+
+    /// All files of bodies.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for shard in 0..4 {
+            let folders = std::fs::read_dir(self.folder.path().join(format!("shard-{shard:02}"))).unwrap();
+            for folder in folders {
+                let files = std::fs::read_dir(folder.unwrap().path()).unwrap();
+                found.extend(files.map(|file| file.unwrap().path()));
+            }
+        }
+        found
+    }
+}
+
+async fn open(folder: &std::path::Path) -> (Store, Tasks) {
+    let tasks = Tasks::new();
+    (Store::open(folder, Clock::manual(1_800_000_000_000), tasks.clone()).await.unwrap(), tasks)
+}
+
+fn name(text: &str) -> BucketName {
+    text.parse().unwrap()
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
+/// Bytes that differ from block to block.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from((at ^ (at >> 8) ^ (at >> 16)) & 0xff).unwrap()).collect()
+}
+
+/// A body that arrives in chunks that keep to no border.
+fn chunked(bytes: &[u8]) -> Body {
+    let chunks: Vec<_> = bytes.chunks(300_007).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
+    Body::from_stream(futures_util::stream::iter(chunks))
+}
+
+#[tokio::test]
+async fn bytes_come_back_whole_and_in_ranges_with_and_without_a_customer_key() {
+    let room = Room::new().await;
+    for customer_key in [None, Some(CustomerKey::new([7; 32]))] {
+        for size in [0, 1, 16 * 1024, 16 * 1024 + 1, MIB - 1, MIB, MIB + 1, 3 * MIB + 5] {
+            let given = bytes(size);
+            let put = room.put_with("a", &given, Conditions::default(), customer_key.clone()).await.unwrap();
+            assert_eq!(put.etag, hex::encode(Md5::digest(&given)));
+            assert_eq!(room.store.head(&room.bucket, &key("a")).unwrap(), put);
+            let get = |range| Get { range, customer_key: customer_key.clone(), ..Get::default() };
+            let whole = room.get_with(&room.bucket, "a", get(None)).await.unwrap();
+            assert!(whole == given, "{size}");
+            for (from, length) in [(0, 1), (size / 2, 2 * MIB), (size.saturating_sub(3), 3), (MIB - 1, 2)] {
+                let (offset, taken) = (Some(from as u64), Some(length as u64));
+                let range = Some(Range::From { offset, length: taken });
+                if size < from {
+                    continue;
+                }
+                let part = room.get_with(&room.bucket, "a", get(range)).await.unwrap();
+                assert!(part == given[from..size.min(from + length)], "{size}: {from} {length}");
+            }
+        }
+    }
+    assert_eq!(room.files().len(), 1, "what was replaced is gone");
+    assert!(matches!(room.get_with(&room.bucket, "a", Get::default()).await, Err(R2Error::CustomerKeyWrong)));
+    let file = std::fs::read(&room.files()[0]).unwrap();
+    let plain = &bytes(3 * MIB + 5)[1000..1064];
+    assert!(!file.windows(64).any(|window| window == plain), "the bytes lie encrypted");
+}
+
+#[tokio::test]
+async fn a_body_with_the_wrong_checksum_or_length_changes_nothing() {
+    let room = Room::new().await;
+    room.put("a", b"old").await;
+    let given = bytes(2 * MIB);
+    let wrong = super::Expected { sha256: Some(vec![1; 32]), ..Default::default() };
+    for incoming in [
+        Incoming { expected: wrong, ..Incoming::default() },
+        Incoming { length: Some(1), ..Incoming::default() },
+        Incoming { length: Some(u64::MAX), ..Incoming::default() },
+    ] {
+        assert!(room.store.receive(&room.bucket, chunked(&given), incoming).await.is_err());
+    }
+    assert_eq!(room.get("a").await, "old");
+    assert!(room.files().is_empty());
+}
+
+#[tokio::test]
+async fn conditions_are_decided_where_the_write_is() {
+    let room = Room::new().await;
+    let only_new = || Conditions {
+        etag_does_not_match: Some(vec![Etag { value: String::new(), kind: EtagMatch::Wildcard }]),
+        ..Conditions::default()
+    };
+    let big = bytes(MIB);
+    let puts = (0..8).map(|_| room.put_with("a", &big, only_new(), None));
+    let outcomes = futures_util::future::join_all(puts).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(room.files().len(), 1, "the losers' files are gone");
+}
+
+#[tokio::test]
+async fn a_reader_of_a_replaced_object_finishes_with_the_old_bytes() {
+    let room = Room::new().await;
+    let old = bytes(5 * MIB);
+    room.put("a", &old).await;
+    let upload = room.upload("b").await;
+    let (one, two) = (room.part(&upload, 1, &old).await, room.part(&upload, 2, &old[..MIB]).await);
+    room.complete(&upload, &[&one, &two]).await.unwrap();
+    let start = async |at: &str| {
+        let (body, _) = room.store.get(&room.bucket, &key(at), Get::default()).unwrap().body.unwrap();
+        body.into_body().await.unwrap()
+    };
+    let (single, parts) = (start("a").await, start("b").await);
+    room.put("a", b"new").await;
+    room.put("b", b"new").await;
+    assert!(single.collect().await.unwrap().to_bytes() == old);
+    assert!(parts.collect().await.unwrap().to_bytes() == [&old[..], &old[..MIB]].concat());
+    room.store.sweep().await.unwrap();
+    assert_eq!(room.files(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn an_upload_becomes_an_object_of_its_parts() {
+    let room = Room::new().await;
+    let least = usize::try_from(PART_BYTES_MIN).unwrap();
+    let (first, last) = (bytes(least), bytes(MIB + 7));
+    let upload = room.upload("big").await;
+    let lost = room.part(&upload, 2, b"replaced").await;
+    let unused = room.part(&upload, 9, b"unused").await;
+    let two = room.part(&upload, 2, &first).await;
+    let one = room.part(&upload, 1, &first).await;
+    let three = room.part(&upload, 3, &last).await;
+    assert!(matches!(room.complete(&upload, &[&lost]).await, Err(R2Error::PartMissing)));
+    assert!(matches!(room.complete(&upload, &[&unused, &three]).await, Err(R2Error::PartTooSmall)));
+    assert!(matches!(room.complete(&upload, &[&one, &one]).await, Err(R2Error::UploadBad)));
+    assert!(matches!(room.complete(&upload, &[]).await, Err(R2Error::UploadBad)));
+    let (_, listed) = room.store.part_list(&room.bucket, upload.clone(), 1, 2).await.unwrap();
+    assert_eq!(listed.iter().map(|part| part.number).collect::<Vec<_>>(), [2, 3]);
+    let object = room.complete(&upload, &[&two, &one, &three]).await.unwrap();
+
+    let sums = [Md5::digest(&first), Md5::digest(&first), Md5::digest(&last)].concat();
+    assert_eq!(object.etag, format!("{}-3", hex::encode(Md5::digest(sums))));
+    let whole = [&first[..], &first, &last].concat();
+    assert!(room.get("big").await == whole);
+    let range = Some(Range::From { offset: Some(PART_BYTES_MIN - 2), length: Some(4) });
+    let border = room.get_with(&room.bucket, "big", Get { range, ..Get::default() }).await.unwrap();
+    assert_eq!(border, whole[least - 2..least + 2]);
+    assert!(matches!(room.complete(&upload, &[&one]).await, Err(R2Error::UploadMissing)));
+    room.store.upload_abort(&room.bucket, upload.clone()).await.unwrap();
+    assert!(room.get("big").await == whole, "aborting what was completed takes nothing");
+    room.store.delete(&room.bucket, vec![key("big")]).await.unwrap();
+    assert!(room.files().is_empty());
+}
+
+#[tokio::test]
+async fn a_copy_stands_by_itself() {
+    let room = Room::new().await;
+    room.make("other").await;
+    let big = bytes(5 * MIB);
+    let upload = room.upload("parts").await;
+    let (one, two) = (room.part(&upload, 1, &big).await, room.part(&upload, 2, &big).await);
+    room.complete(&upload, &[&one, &two]).await.unwrap();
+    room.put("small", b"small").await;
+    room.put("file", &big).await;
+    for at in ["small", "file", "parts"] {
+        let from = CopyFrom {
+            bucket: room.bucket.clone(),
+            key: key(at),
+            conditions: Conditions::default(),
+            customer_key: None,
+        };
+        let to = CopyTo {
+            bucket: name("other"),
+            key: key(at),
+            attributes: None,
+            conditions: Conditions::default(),
+            customer_key: None,
+        };
+        let copied = room.store.copy(from.clone(), to.clone()).await.unwrap();
+        let source = room.store.head(&room.bucket, &key(at)).unwrap();
+        assert_eq!((&copied.etag, &copied.custom), (&source.etag, &source.custom));
+        let sealed = CopyTo { key: key("sealed"), customer_key: Some(CustomerKey::new([1; 32])), ..to };
+        room.store.copy(from, sealed).await.unwrap();
+        let before = room.get(at).await;
+        room.store.delete(&room.bucket, vec![key(at)]).await.unwrap();
+        let other = name("other");
+        assert!(room.get_with(&other, at, Get::default()).await.unwrap() == before);
+        let customer_key = Some(CustomerKey::new([1; 32]));
+        let get = Get { customer_key, ..Get::default() };
+        assert!(room.get_with(&other, "sealed", get).await.unwrap() == before);
+    }
+}
+
+#[tokio::test]
+async fn damage_is_an_error_before_it_is_sent_and_scrub_names_it() {
+    let room = Room::new().await;
+    room.put("good", &bytes(MIB)).await;
+    let whole: BTreeSet<_> = room.files().into_iter().collect();
+    room.put("bad", &bytes(2 * MIB)).await;
+    let file = room.files().into_iter().find(|file| !whole.contains(file)).unwrap();
+    let mut content = std::fs::read(&file).unwrap();
+    content[100] ^= 1;
+    std::fs::write(&file, &content).unwrap();
+    assert!(matches!(room.get_with(&room.bucket, "bad", Get::default()).await, Err(R2Error::Store(_))));
+    let range = Some(Range::From { offset: Some(MIB as u64), length: Some(5) });
+    let sound = room.get_with(&room.bucket, "bad", Get { range, ..Get::default() }).await.unwrap();
+    assert_eq!(sound, bytes(2 * MIB)[MIB..MIB + 5]);
+    let (damaged, next) = room.store.scrub(&room.bucket, None).await.unwrap();
+    assert_eq!((damaged.len(), damaged[0].key.as_str(), next), (1, "bad", None));
+    std::fs::write(&file, &content[..MIB]).unwrap();
+    assert_eq!(room.store.scrub(&room.bucket, None).await.unwrap().0.len(), 1, "cut off");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_what_was_acknowledged_and_removes_what_was_not() {
+    let mut room = Room::new().await;
+    room.put("a", &bytes(MIB)).await;
+    room.put("b", b"small").await;
+    let upload = room.upload("c").await;
+    let part = room.part(&upload, 1, &bytes(MIB)).await;
+    let kept = room.files();
+    let body = room.store.receive(&room.bucket, chunked(&bytes(MIB)), Incoming::default()).await.unwrap();
+    std::mem::forget(body);
+    assert_eq!(room.files().len(), kept.len() + 1, "as after kill -9 between file and row");
+    room = room.restart().await;
+    assert_eq!(room.store.collect_orphans().await.unwrap(), 1);
+    assert_eq!(room.files(), kept);
+    assert!(room.get("a").await == bytes(MIB));
+    assert_eq!(room.get("b").await, "small");
+    room.complete(&upload, &[&part]).await.unwrap();
+    assert!(room.get("c").await == bytes(MIB));
+}
+
+#[tokio::test]
+async fn a_put_whose_caller_went_away_is_whole_or_absent() {
+    let room = Room::new().await;
+    let given = bytes(2 * MIB);
+    for round in 0..20 {
+        let put = room.put_with("a", &given, Conditions::default(), None);
+        let _ = tokio::time::timeout(Duration::from_millis(round), put).await;
+    }
+    let found = room.get_with(&room.bucket, "a", Get::default()).await;
+    assert!(
+        found.as_ref().map_or_else(|error| matches!(error, R2Error::KeyMissing), |found| *found == given)
+    );
+    assert!(room.tasks.stop(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn a_bucket_is_made_once_and_deleted_empty() {
+    let room = Room::new().await;
+    for bucket in ["abc", "xyz", "aaa"] {
+        room.make(bucket).await;
+    }
+    let listed = room.store.bucket_list("", "aaa", 2).await.unwrap();
+    assert_eq!(listed.iter().map(|bucket| bucket.name.as_str()).collect::<Vec<_>>(), ["abc", "bucket"]);
+    room.put("a", b"a").await;
+    let upload = room.upload("u").await;
+    room.part(&upload, 1, &bytes(MIB)).await;
+    assert!(matches!(room.store.bucket_delete(&room.bucket).await, Err(R2Error::BucketNotEmpty)));
+    room.store.delete(&room.bucket, vec![key("a"), key("none")]).await.unwrap();
+    room.store.bucket_delete(&room.bucket).await.unwrap();
+    assert!(room.files().is_empty());
+    assert!(matches!(room.store.bucket_delete(&room.bucket).await, Err(R2Error::BucketMissing)));
+    assert!(matches!(room.store.head(&room.bucket, &key("a")), Err(R2Error::BucketMissing)));
+}
+
+/// What a list yields, by definition: every key, folded, once.
+fn naive(keys: &BTreeSet<String>, prefix: &str, delimiter: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for key in keys.iter().filter(|key| key.starts_with(prefix)) {
+        let rest = &key[prefix.len()..];
+        let folded = rest.find(delimiter).filter(|_| !delimiter.is_empty());
+        let line = folded.map_or(key.as_str(), |at| &key[..prefix.len() + at + delimiter.len()]);
+        let line = if folded.is_some() { format!("p:{line}") } else { format!("k:{line}") };
+        if lines.last() != Some(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn pages_add_up_to_all_keys_folded(
+        keys in proptest::collection::btree_set("[ab/ü\u{0}]{1,5}", 0..30),
+        prefix in "[ab/]{0,2}",
+        delimiter in prop_oneof![Just(""), Just("/"), Just("a/"), Just("ü")],
+        limit in 1i64..6,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let room = Room::new().await;
+            futures_util::future::join_all(keys.iter().map(|at| room.put(at, b"v"))).await;
+            let mut lines = Vec::new();
+            let mut after = Vec::new();
+            loop {
+                let query = ListQuery::new(prefix.as_str()).with_delimiter(Some(delimiter.to_owned()));
+                let mut query = query.with_limit(limit).unwrap();
+                query.after = after;
+                let page = room.store.list(&room.bucket, query).await.unwrap();
+                assert!(page.entries.len() <= usize::try_from(limit).unwrap());
+                after = page.entries.last().map(Listed::place).into_iter().collect();
+                lines.extend(page.entries.iter().map(|entry| match entry {
+                    Listed::Object(object) => format!("k:{}", object.key),
+                    Listed::Prefix(prefix) => format!("p:{prefix}"),
+                }));
+                if !page.is_truncated {
+                    break;
+                }
+            }
+            assert_eq!(lines, naive(&keys, &prefix, delimiter));
+        });
+    }
+}
