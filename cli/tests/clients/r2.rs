@@ -39,10 +39,9 @@ async fn keep(wrangler: Wrangler) {
     server.deploy(&Script::module("reader", READER).binding(binding)).await;
     let answer = server.get("reader.localhost", "/dir%2Fa%2Bb.bin").await.expect(200);
     assert_eq!(answer.body.as_ref(), BINARY, "the Worker reads what wrangler wrote");
-    assert_eq!(
-        (&answer.headers["content-type"], &answer.headers["cache-control"]),
-        (&"text/x".parse().unwrap(), &"no-store".parse().unwrap())
-    );
+    for (name, value) in [("content-type", "text/x"), ("cache-control", "no-store")] {
+        assert_eq!(answer.headers[name], value);
+    }
 
     assert_says(&run("r2 bucket delete uploads").fail().await.all(), &["not empty", "[code: 10008]"]);
     run("r2 object delete uploads/dir/a+b.bin --remote").succeed().await;
@@ -65,6 +64,12 @@ async fn the_new_wrangler_keeps_buckets_and_objects() {
 #[tokio::test]
 async fn a_binding_to_a_bucket_that_is_not_there_is_refused_at_deploy() {
     let server = Server::start().await;
+    let created =
+        server.api(Method::POST, "/accounts/{account}/r2/buckets", Some(&json!({ "name": "objects" }))).await;
+    let _ = created.expect(200);
+    let path = "/accounts/{account}/r2/buckets/objects/objects/a%2Fb";
+    let written = server.api(Method::PUT, path, Some(&json!(1))).await.expect(200).json();
+    assert_eq!(written["result"]["key"], "a/b", "whatever the bucket is called");
     let binding = json!({ "name": "BUCKET", "type": "r2_bucket", "bucket_name": "nowhere" });
     let refused =
         server.try_deploy(&Script::module("reader", READER).binding(binding)).await.expect(400).json();

@@ -120,10 +120,7 @@ impl Server {
         let Start { data, settings, environment, own_program } = start;
         store::fault::watch(environment.fault_file.clone());
         store::create_folder(&data.join("run")).map_err(failed("the folder"))?;
-        let lock = Lock::take(&data).await.map_err(|error| match error {
-            LockError::Held(pid) => ServeError::Locked { folder: data.clone(), pid },
-            LockError::Io(cause) => ServeError::Open { what: "run/lock", cause: cause.to_string() },
-        })?;
+        let lock = lock(&data).await?;
         // Bound before anything is started: a port that is taken is the commonest mistake, and should cost nothing.
         let Listeners { http, https, api } = listen_all(&settings).await?;
         let addresses = Addresses::new(local(&http), https.as_ref().map(local), local(&api));
@@ -134,13 +131,7 @@ impl Server {
         let house = open_house(data.clone(), clock.clone()).await?;
         let tokens = Tokens::open(&house).await.map_err(failed("the tokens"))?;
         ensure_credentials(&house, &tokens).await?;
-        let engine = Engine::new(
-            engine_settings(&settings, program, &data),
-            clock.clone(),
-            house.tasks.clone(),
-            &metrics,
-        )
-        .map_err(failed("the folder for sockets"))?;
+        let engine = open_engine(&house, engine_settings(&settings, program, &data), &metrics)?;
 
         let Products { kv, r2, workers, routes, register } = open_products(&house, &settings, &http).await?;
         let ingress = Ingress::new(
@@ -184,7 +175,6 @@ impl Server {
         addresses.write(&data).map_err(failed("run/addresses.json"))?;
         let House { meta, tasks: house, .. } = house;
         let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
-        let (kv, r2) = (kv.namespaces, r2.buckets);
         Ok(Self {
             addresses,
             tls,
@@ -194,8 +184,8 @@ impl Server {
             house,
             data,
             meta,
-            kv,
-            r2,
+            kv: kv.namespaces,
+            r2: r2.buckets,
             drain_timeout,
             _lock: lock,
         })
@@ -336,6 +326,18 @@ fn find_engine(
         }
     }
     Ok(found.program)
+}
+
+async fn lock(data: &std::path::Path) -> Result<Lock, ServeError> {
+    Lock::take(data).await.map_err(|error| match error {
+        LockError::Held(pid) => ServeError::Locked { folder: data.to_owned(), pid },
+        LockError::Io(cause) => ServeError::Open { what: "run/lock", cause: cause.to_string() },
+    })
+}
+
+fn open_engine(house: &House, settings: engine::Settings, metrics: &Metrics) -> Result<Engine, ServeError> {
+    let engine = Engine::new(settings, house.clock.clone(), house.tasks.clone(), metrics);
+    engine.map_err(failed("the folder for sockets"))
 }
 
 async fn open_house(data: PathBuf, clock: Clock) -> Result<House, ServeError> {

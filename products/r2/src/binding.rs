@@ -278,7 +278,7 @@ async fn object_put(
 }
 
 async fn object_list(store: &Store, bucket: &BucketName, call: ListCall) -> Result<Response<Body>, R2Error> {
-    let limit = call.limit.unwrap_or(i64::try_from(LIST_MAX).unwrap_or(i64::MAX));
+    let limit = call.limit.unwrap_or_else(|| i64::try_from(LIST_MAX).unwrap_or(i64::MAX));
     let mut query =
         ListQuery::new(call.prefix.unwrap_or_default()).with_delimiter(call.delimiter).with_limit(limit)?;
     query.after.extend(call.cursor.as_deref().map(After::open).transpose()?);

@@ -1,4 +1,4 @@
-//! Buckets of objects: workerd's protocol, the v4 routes and the S3 API over one store. The room's README says what it
+//! Buckets of objects: workerd's protocol and the v4 routes over one store. The room's README says what it
 //! promises and where it differs from Cloudflare.
 #![doc = include_str!("../README.md")]
 

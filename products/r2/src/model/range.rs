@@ -36,7 +36,7 @@ impl Range {
     /// several ranges means the whole object, as R2 has it.
     pub(crate) fn resolve(&self, size: u64) -> Result<Span, R2Error> {
         match self {
-            Self::Header(text) => Ok(header(text, size).unwrap_or(Span::whole(size))),
+            Self::Header(text) => Ok(header(text, size).unwrap_or_else(|| Span::whole(size))),
             // Nothing can be sent as a range.
             Self::Suffix(length) if *length == 0 || size == 0 => Err(R2Error::RangeInvalid),
             Self::Suffix(length) => Ok(Span { start: size.saturating_sub(*length), end: size }),
@@ -123,7 +123,7 @@ mod tests {
             match given.resolve(size) {
                 Ok(span) => {
                     let skipped = bytes.iter().copied().skip(usize::try_from(offset.unwrap_or(0)).unwrap());
-                    let taken = skipped.take(usize::try_from(length.unwrap_or(u64::from(u32::MAX))).unwrap());
+                    let taken = skipped.take(usize::try_from(length.unwrap_or_else(|| u64::from(u32::MAX))).unwrap());
                     prop_assert_eq!(cut(span), taken.collect::<Vec<_>>());
                 }
                 Err(_) => {

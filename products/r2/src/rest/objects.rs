@@ -50,8 +50,9 @@ impl From<Object> for WireObject {
 type ObjectPath = Path<(String, String, String)>;
 
 fn raw_key(uri: &Uri) -> Result<Key, R2Error> {
-    // A bucket's name has no slash, so this is the first such place.
-    let (_, raw) = uri.path().split_once("/objects/").ok_or(R2Error::KeyInvalid)?;
+    // The bucket may itself be called `objects`.
+    let below = uri.path().split_once("/r2/buckets/").and_then(|(_, rest)| rest.split_once('/'));
+    let raw = below.and_then(|(_bucket, rest)| rest.strip_prefix("objects/")).ok_or(R2Error::KeyInvalid)?;
     Key::parse(percent_decode_str(raw).decode_utf8().map_err(|_utf8| R2Error::KeyInvalid)?)
 }
 

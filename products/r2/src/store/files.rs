@@ -98,7 +98,7 @@ impl Files {
         let make = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path);
         let file = match make() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_folder(path.parent().unwrap_or(self.folder()))?;
+                create_folder(path.parent().unwrap_or_else(|| self.folder()))?;
                 make()
             }
             made => made,
@@ -110,7 +110,7 @@ impl Files {
     /// Gives a file a second name, in another shard or this one. `None` if the file has gone, or cannot be linked.
     pub(super) fn link(&self, from: &Self, id: BlobId, new: BlobId) -> Result<Option<Unkept>, StoreError> {
         let (old, path) = (from.path(id), self.path(new));
-        let folder = path.parent().unwrap_or(self.folder());
+        let folder = path.parent().unwrap_or_else(|| self.folder());
         create_folder(folder)?;
         match fs::hard_link(&old, &path) {
             Ok(()) => {}

@@ -209,7 +209,7 @@ impl Current {
 }
 
 /// Reads one block and checks it.
-fn read_block(file: &File, path: &PathBuf, blob: &Blob, number: u64) -> Result<Vec<u8>, StoreError> {
+fn read_block(file: &File, path: &std::path::Path, blob: &Blob, number: u64) -> Result<Vec<u8>, StoreError> {
     let failed = |error: io::Error| StoreError::file("read", path, &error);
     let is_sealed = blob.nonce.is_some();
     let stride = if is_sealed { BLOCK_BYTES + TAG_BYTES } else { BLOCK_BYTES };
@@ -222,7 +222,7 @@ fn read_block(file: &File, path: &PathBuf, blob: &Blob, number: u64) -> Result<V
     let mut crc = [0; 4];
     file.read_exact_at(&mut crc, data_bytes + number * CRC_BYTES).map_err(failed)?;
     if bytes.len() as u64 != length || crc32fast::hash(&bytes) != u32::from_le_bytes(crc) {
-        return Err(corrupt(path.clone(), format!("block {number} has a wrong checksum")));
+        return Err(corrupt(path.to_owned(), format!("block {number} has a wrong checksum")));
     }
     Ok(bytes)
 }

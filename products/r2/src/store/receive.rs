@@ -90,7 +90,7 @@ pub(super) async fn receive(files: &Files, body: Body, incoming: Incoming) -> Re
     let seal = customer_key.as_ref().map(Seal::draw);
     let nonce = seal.as_ref().map(Seal::nonce);
     let id = files.next_id();
-    let mut writing = Writing::Idle(Writer::new(files.clone(), id, seal, &expected));
+    let mut writing = Writing::Idle(Box::new(Writer::new(files.clone(), id, seal, &expected)));
     let mut block = Block::default();
     let mut size = 0;
     let mut chunks = body.into_data_stream();
@@ -141,14 +141,14 @@ impl Block {
 
 /// The writer, here or at work on a block.
 enum Writing {
-    Idle(Writer),
+    Idle(Box<Writer>),
     Busy(JoinHandle<Result<Writer, StoreError>>),
 }
 
 impl Writing {
     async fn idle(self) -> Result<Writer, StoreError> {
         match self {
-            Self::Idle(writer) => Ok(writer),
+            Self::Idle(writer) => Ok(*writer),
             Self::Busy(work) => work.await.map_err(|_stopping| StoreError::Closed)?,
         }
     }
@@ -231,7 +231,7 @@ impl Writer {
     fn in_memory(&mut self, only: &Block) -> NewContent {
         let plain = only.chunks.concat();
         self.digests.update(&plain);
-        let bytes = self.seal.as_ref().map_or(plain.clone(), |seal| seal.seal(0, &plain));
+        let bytes = self.seal.as_ref().map_or_else(|| plain.clone(), |seal| seal.seal(0, &plain));
         NewContent::Small { crc: crc32fast::hash(&bytes), bytes }
     }
 }
