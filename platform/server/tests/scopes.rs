@@ -38,7 +38,7 @@ async fn every_route_refuses_a_token_without_the_right_scope() {
     let count = |part: &str| paths.iter().filter(|path| path.contains(part)).count();
     let counts = AREAS.map(|(_, part)| count(part));
     assert!(
-        counts[0] > 25 && counts[1] > 6 && counts[2] > 2 && counts[3] > 3,
+        counts[0] > 25 && counts[1] > 6 && counts[2] > 0 && counts[3] > 2,
         "routes are missing: {paths:#?}"
     );
 
