@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use model::{Compatibility, DeploymentId, Entry, ScriptName, TokenId, VersionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Largest script after gzip (Cloudflare: Workers limits, paid plan).
 pub const SCRIPT_BYTES_MAX: u64 = 10 * 1024 * 1024;
@@ -168,15 +167,6 @@ pub(crate) struct Origin {
     pub(crate) author: TokenId,
     /// `wrangler` or `api`.
     pub(crate) source: String,
-}
-
-/// Milliseconds since 1970 as the API writes a time.
-pub(crate) fn rfc3339(unix_ms: u64) -> String {
-    let nanos = i128::from(unix_ms) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
 }
 
 /// Versions arrive with and without hyphens and leave with them.

@@ -20,14 +20,14 @@ use serde_json::{Map, Value};
 use tasks::{Clock, Tasks};
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use v4::Part;
+use v4::{Part, rfc3339};
 
 use crate::{
     binding::{self, Declared},
     error::WorkersError,
     model::{
         DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
-        Version, rfc3339,
+        Version,
     },
     rest,
     routes::{RouteTable, Routes},

@@ -5,7 +5,7 @@ use model::TokenId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use v4::{ApiError, Envelope, Json, Paging, Path, code};
+use v4::{ApiError, Envelope, Json, Paging, Path, code, rfc3339};
 
 use super::Identity;
 use crate::{
@@ -104,10 +104,10 @@ fn token_answer(token: &Token, now_ms: u64) -> Value {
         "name": token.name,
         "status": token.status(now_ms),
         "policies": token.policies,
-        "issued_on": rfc3339(Some(token.issued_ms)),
-        "modified_on": rfc3339(Some(token.issued_ms)),
-        "not_before": rfc3339(token.not_before_ms),
-        "expires_on": rfc3339(token.expires_ms),
+        "issued_on": rfc3339(token.issued_ms),
+        "modified_on": rfc3339(token.issued_ms),
+        "not_before": token.not_before_ms.map(rfc3339),
+        "expires_on": token.expires_ms.map(rfc3339),
     })
 }
 
@@ -119,9 +119,4 @@ fn unix_ms(text: &str) -> Result<u64, TokenError> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok();
     time.and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok())
         .ok_or_else(|| TokenError::Invalid(format!("`{text}` is not a time such as 2026-01-31T12:00:00Z")))
-}
-
-fn rfc3339(unix_ms: Option<u64>) -> Option<String> {
-    let nanos = i128::from(unix_ms?) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?.format(&Rfc3339).ok()
 }

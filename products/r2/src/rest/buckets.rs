@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use v4::{ApiError, Envelope, Json, Path, Query, ResultInfo};
+use v4::{ApiError, Envelope, Json, Path, Query, ResultInfo, rfc3339};
 
-use super::find_bucket;
+use super::{find_bucket, text};
 use crate::{
     R2Error,
     model::{Bucket, StorageClass},
@@ -42,12 +41,6 @@ impl From<Bucket> for WireBucket {
             jurisdiction: bucket.jurisdiction,
         }
     }
-}
-
-/// A moment as the API writes it, to the millisecond.
-pub(super) fn rfc3339(unix_ms: u64) -> String {
-    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
-    moment.ok().and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 #[derive(Debug, Serialize)]
@@ -139,8 +132,4 @@ pub(super) async fn bucket_delete(
     let bucket = find_bucket(&store, &name)?;
     store.bucket_delete(&bucket.name).await?;
     Ok(Envelope::new(()))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }

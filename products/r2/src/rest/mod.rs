@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    http::HeaderMap,
     routing::{get, put},
 };
 use model::BucketName;
@@ -43,4 +44,9 @@ pub(crate) fn router(store: Arc<Store>) -> Router {
 fn find_bucket(store: &Store, name: &str) -> Result<Bucket, R2Error> {
     let name: BucketName = name.parse().map_err(|_malformed| R2Error::BucketNameInvalid)?;
     store.bucket_get(&name)?.ok_or(R2Error::BucketMissing)
+}
+
+/// A header's text, if it is there and is text.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -10,9 +10,9 @@ use axum::{
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
-use v4::{ApiError, Envelope, Path};
+use v4::{ApiError, Envelope, Path, rfc3339};
 
-use super::{buckets::rfc3339, find_bucket};
+use super::{find_bucket, text};
 use crate::{
     R2Error,
     model::{Attributes, Conditions, HttpMetadata, Key, Object, StorageClass},
@@ -139,8 +139,4 @@ fn describe(object: &Object, headers: &mut HeaderMap) {
     if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", object.etag)) {
         headers.insert(header::ETAG, etag);
     }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }

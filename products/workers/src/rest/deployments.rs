@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use v4::{ApiError, Envelope, Json, OWNER_EMAIL, Query};
+use v4::{ApiError, Envelope, Json, OWNER_EMAIL, Query, rfc3339};
 
 use super::ScriptPath;
 use crate::{
     error::WorkersError,
-    model::{Deployment, Origin, Portion, rfc3339},
+    model::{Deployment, Origin, Portion},
     register::Register,
 };
 

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope};
+use v4::{ApiError, Envelope, rfc3339};
 
 use super::ScriptPath;
-use crate::{
-    model::{Script, rfc3339},
-    register::Register,
-};
+use crate::{model::Script, register::Register};
 
 /// `GET …/scripts`
 pub(super) async fn script_list(

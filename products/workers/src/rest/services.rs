@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope};
+use v4::{ApiError, Envelope, rfc3339};
 
 use super::ScriptPath;
 use crate::{
     error::WorkersError,
-    model::{Script, Version, rfc3339},
+    model::{Script, Version},
     register::Register,
 };
 

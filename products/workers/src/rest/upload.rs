@@ -9,12 +9,12 @@ use axum::{
 };
 use model::ScriptName;
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope, MultipartLimits, Part, read_multipart};
+use v4::{ApiError, Envelope, MultipartLimits, Part, read_multipart, rfc3339};
 
 use super::{ScriptPath, versions::version_answer};
 use crate::{
     error::WorkersError,
-    model::{Origin, Script, UPLOAD_BYTES_MAX, UPLOAD_PARTS_MAX, UPLOAD_TIMEOUT, Version, rfc3339},
+    model::{Origin, Script, UPLOAD_BYTES_MAX, UPLOAD_PARTS_MAX, UPLOAD_TIMEOUT, Version},
     register::{Intent, Register},
 };
 

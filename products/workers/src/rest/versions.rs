@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use model::VersionId;
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope, OWNER_EMAIL, Path};
+use v4::{ApiError, Envelope, OWNER_EMAIL, Path, rfc3339};
 
 use super::ScriptPath;
 use crate::{
     error::WorkersError,
-    model::{LISTED_MAX, Script, Version, rfc3339},
+    model::{LISTED_MAX, Script, Version},
     register::Register,
 };
 

@@ -4,13 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope, Paging, Path};
+use v4::{ApiError, Envelope, Paging, Path, rfc3339};
 
-use crate::{
-    error::WorkersError,
-    model::{Script, rfc3339},
-    register::Register,
-};
+use crate::{error::WorkersError, model::Script, register::Register};
 
 /// `GET …/workers`
 pub(super) async fn worker_list(

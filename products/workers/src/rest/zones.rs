@@ -6,12 +6,11 @@ use axum::{extract::State, http::StatusCode};
 use model::{AccountId, ScriptName};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use v4::{ACCOUNT_NAME, ApiError, Envelope, Json, OWNER_EMAIL, Paging, Path, Query, code};
+use v4::{ACCOUNT_NAME, ApiError, Envelope, Json, OWNER_EMAIL, Paging, Path, Query, code, rfc3339};
 
 use super::ScriptPath;
 use crate::{
     error::WorkersError,
-    model::rfc3339,
     register::Register,
     store::zones as rows,
     zones::{Zone, ZoneKey, ZoneRoute},

@@ -27,12 +27,13 @@ use self::{
         touch, unnamed, upsert_script, version_of,
     },
 };
+use v4::rfc3339;
+
 use crate::{
     binding,
     error::WorkersError,
     model::{
-        DEPLOYMENTS_KEPT_MAX, Deployment, LISTED_MAX, Manifest, Script, Subdomain, VERSIONS_KEPT_MAX,
-        Version, rfc3339,
+        DEPLOYMENTS_KEPT_MAX, Deployment, LISTED_MAX, Manifest, Script, Subdomain, VERSIONS_KEPT_MAX, Version,
     },
     routes::Published,
 };
