@@ -47,13 +47,14 @@ impl Store {
             );
             insert.map_err(taken)
         };
-        self.shard(&bucket.name).database.write(insert).await?;
+        self.shard_for_new(&bucket.name).await?.database.write(insert).await?;
         Ok(bucket)
     }
 
     /// Finds a bucket.
     pub(crate) fn bucket_get(&self, name: &BucketName) -> Result<Option<Bucket>, R2Error> {
-        self.shard(name).database.read_now(|connection| {
+        let Ok(shard) = self.shard(name) else { return Ok(None) };
+        shard.database.read_now(|connection| {
             let bucket = connection
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM bucket WHERE name = ?1"))?
                 .query_row([name.as_str()], bucket)
@@ -70,7 +71,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Bucket>, R2Error> {
         let mut buckets = Vec::new();
-        for shard in &self.shards {
+        for shard in self.shards() {
             let (part, after) = (part.to_owned(), after.to_owned());
             let select = move |connection: &Connection| -> Result<Vec<Bucket>, R2Error> {
                 let mut select = connection.prepare_cached(&format!(
@@ -100,7 +101,7 @@ impl Store {
                 .optional()?;
             updated.ok_or(R2Error::BucketMissing)
         };
-        self.shard(name).database.write(update).await
+        self.shard(name)?.database.write(update).await
     }
 
     /// Deletes a bucket that has no objects. Uploads that were never completed go with it.
@@ -124,12 +125,12 @@ impl Store {
             connection.execute("DELETE FROM bucket WHERE number = ?1", [number])?;
             Ok(((), doomed))
         };
-        self.shard(name).commit(delete, Vec::new()).await
+        self.shard(name)?.commit(delete, Vec::new()).await
     }
 
     async fn bucket_count(&self) -> Result<usize, R2Error> {
         let mut total = 0;
-        for shard in &self.shards {
+        for shard in self.shards() {
             let count = |connection: &Connection| -> Result<usize, R2Error> {
                 Ok(connection.query_row("SELECT count(*) FROM bucket", [], |row| row.get(0))?)
             };

@@ -58,7 +58,7 @@ impl Store {
     }
 
     fn open_source(&self, from: &CopyFrom) -> Result<(Object, Opened), R2Error> {
-        let shard = self.shard(&from.bucket);
+        let shard = self.shard(&from.bucket)?;
         let opened = shard.open(&from.bucket, &from.key, &from.conditions, from.customer_key.as_ref())?;
         let (source, Some(opened)) = opened else { return Err(R2Error::PreconditionFailed) };
         Ok((source, opened))
@@ -73,7 +73,7 @@ impl Store {
         customer_key: Option<CustomerKey>,
     ) -> Result<NewBody, R2Error> {
         let span = Span::whole(source.size);
-        let files = self.shard(&from.bucket).files.clone();
+        let files = self.shard(&from.bucket)?.files.clone();
         let body = OpenBody::new(files, opened.blobs, span, from.customer_key.clone(), opened.pin);
         let incoming = Incoming { length: Some(span.length()), customer_key, ..Incoming::default() };
         self.receive(bucket, body.into_body().await?, incoming).await
@@ -86,7 +86,7 @@ impl Store {
         to: &BucketName,
         opened: &Opened,
     ) -> Result<Option<Vec<NewBlob>>, R2Error> {
-        let (from, to) = (&self.shard(from).files, &self.shard(to).files);
+        let (from, to) = (&self.shard(from)?.files, &self.shard(to)?.files);
         let mut linked = Vec::new();
         for Blob { id: old, size, nonce, content } in &opened.blobs {
             let id = to.next_id();
@@ -111,7 +111,7 @@ impl Store {
     ) -> Result<Object, R2Error> {
         let uploaded_ms = self.now_ms();
         let new = blobs.iter().map(|blob| Doomed { blob: blob.id, upload: None }).collect();
-        let shard = self.shard(&to.bucket);
+        let shard = self.shard(&to.bucket)?;
         let write = move |connection: &Connection| {
             let (bucket, bucket_class) = rows::bucket(connection, to.bucket.as_str())?;
             check(connection, bucket, &to.key, &to.conditions)?;

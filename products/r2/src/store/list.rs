@@ -17,7 +17,7 @@ impl Store {
             let (bucket, _) = rows::bucket(connection, &name)?;
             list(connection, bucket, &query)
         };
-        self.shard(bucket).database.read(list).await
+        self.shard(bucket)?.database.read(list).await
     }
 }
 

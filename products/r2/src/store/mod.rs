@@ -18,11 +18,14 @@ mod seal;
 mod tests;
 mod uploads;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::BucketName;
 use store::{Database, Migration, Options, StoreError, rusqlite::Connection};
 use tasks::{Clock, Tasks};
+use tokio::sync::OnceCell;
+
+use crate::R2Error;
 
 pub(crate) use buckets::NewBucket;
 #[cfg(test)]
@@ -34,7 +37,7 @@ pub(crate) use receive::{Expected, Incoming, NewBody};
 pub(crate) use uploads::{NewUpload, UploadId};
 
 /// Files that share the buckets between them. Never changed: a bucket's shard follows from its name.
-const SHARDS: u32 = 4;
+const SHARDS: usize = 4;
 
 const MIGRATIONS: &[Migration] =
     &[Migration { name: "2026-11-26-init", sql: include_str!("../../migrations/2026-11-26-init.sql") }];
@@ -42,8 +45,11 @@ const MIGRATIONS: &[Migration] =
 /// All of R2's data.
 #[derive(Debug)]
 pub(crate) struct Store {
-    shards: Vec<Shard>,
+    folder: PathBuf,
+    /// A shard is made with its first bucket: whoever uses no R2 pays nothing for it.
+    shards: [OnceCell<Shard>; SHARDS],
     clock: Clock,
+    tasks: Tasks,
 }
 
 /// Some of the buckets, whole: a SQLite file and a folder of bodies.
@@ -57,21 +63,18 @@ struct Shard {
 impl Store {
     /// Opens the files in `folder`. What an interruption left behind is collected later, by [`Store::sweep`].
     pub(crate) async fn open(folder: &Path, clock: Clock, tasks: Tasks) -> Result<Self, StoreError> {
-        let mut shards = Vec::new();
+        let store = Self { folder: folder.to_owned(), shards: Default::default(), clock, tasks };
         for number in 0..SHARDS {
-            let name = format!("shard-{number:02}");
-            let file = folder.join(format!("{name}.sqlite"));
-            let database = Database::open(&file, MIGRATIONS, Options::default())?;
-            let epoch = database.write(next_epoch).await?;
-            let files = Files::open(folder.join(name), epoch)?;
-            shards.push(Shard { database, files, tasks: tasks.clone() });
+            if store.database_file(number).exists() {
+                store.open_shard(number).await?;
+            }
         }
-        Ok(Self { shards, clock })
+        Ok(store)
     }
 
     /// Closes all files.
     pub(crate) async fn close(&self) {
-        for shard in &self.shards {
+        for shard in self.shards() {
             shard.database.close().await;
         }
     }
@@ -81,9 +84,38 @@ impl Store {
         self.clock.unix_ms()
     }
 
-    fn shard(&self, bucket: &BucketName) -> &Shard {
-        &self.shards[(crc32fast::hash(bucket.as_str().as_bytes()) % SHARDS) as usize]
+    /// The shard of a bucket that exists: where no shard is, there is no bucket.
+    fn shard(&self, bucket: &BucketName) -> Result<&Shard, R2Error> {
+        self.shards[shard_number(bucket)].get().ok_or(R2Error::BucketMissing)
     }
+
+    /// The shard for a bucket that is about to be made.
+    async fn shard_for_new(&self, bucket: &BucketName) -> Result<&Shard, StoreError> {
+        self.open_shard(shard_number(bucket)).await
+    }
+
+    /// All shards that there are.
+    fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter_map(OnceCell::get)
+    }
+
+    async fn open_shard(&self, number: usize) -> Result<&Shard, StoreError> {
+        let open = async || {
+            let database = Database::open(&self.database_file(number), MIGRATIONS, Options::default())?;
+            let epoch = database.write(next_epoch).await?;
+            let files = Files::open(self.folder.join(format!("shard-{number:02}")), epoch)?;
+            Ok(Shard { database, files, tasks: self.tasks.clone() })
+        };
+        self.shards[number].get_or_try_init(open).await
+    }
+
+    fn database_file(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("shard-{number:02}.sqlite"))
+    }
+}
+
+fn shard_number(bucket: &BucketName) -> usize {
+    crc32fast::hash(bucket.as_str().as_bytes()) as usize % SHARDS
 }
 
 fn next_epoch(connection: &Connection) -> Result<i64, StoreError> {

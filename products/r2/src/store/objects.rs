@@ -50,7 +50,7 @@ pub(crate) struct Put {
 impl Store {
     /// Finds an object.
     pub(crate) fn head(&self, bucket: &BucketName, key: &Key) -> Result<Object, R2Error> {
-        self.shard(bucket).database.read_now(|connection| {
+        self.shard(bucket)?.database.read_now(|connection| {
             let (bucket, _) = rows::bucket(connection, bucket.as_str())?;
             Ok(rows::find(connection, bucket, key)?.ok_or(R2Error::KeyMissing)?.0)
         })
@@ -58,7 +58,7 @@ impl Store {
 
     /// Finds an object and makes its bytes ready.
     pub(crate) fn get(&self, bucket: &BucketName, key: &Key, get: Get) -> Result<Found, R2Error> {
-        let shard = self.shard(bucket);
+        let shard = self.shard(bucket)?;
         let opened = shard.open(bucket, key, &get.conditions, get.customer_key.as_ref())?;
         let (object, opened) = opened;
         let Some(opened) = opened else { return Ok(Found { object, body: None }) };
@@ -76,7 +76,7 @@ impl Store {
         body: Body,
         incoming: Incoming,
     ) -> Result<NewBody, R2Error> {
-        let shard = self.shard(bucket);
+        let shard = self.shard(bucket)?;
         // Rather before the body than after it.
         shard.database.read_now(|connection| rows::bucket(connection, bucket.as_str()))?;
         receive::receive(&shard.files, body, incoming).await
@@ -86,7 +86,7 @@ impl Store {
     pub(crate) async fn put(&self, bucket: &BucketName, put: Put) -> Result<Object, R2Error> {
         let Put { key, attributes, conditions, body } = put;
         let (name, uploaded_ms) = (bucket.as_str().to_owned(), self.now_ms());
-        let shard = self.shard(bucket);
+        let shard = self.shard(bucket)?;
         let id = body.blob.id;
         let write = move |connection: &Connection| {
             let (bucket, bucket_class) = rows::bucket(connection, &name)?;
@@ -113,7 +113,7 @@ impl Store {
 
     /// Deletes objects; those that do not exist are no matter.
     pub(crate) async fn delete(&self, bucket: &BucketName, keys: Vec<Key>) -> Result<(), R2Error> {
-        let (name, shard) = (bucket.as_str().to_owned(), self.shard(bucket));
+        let (name, shard) = (bucket.as_str().to_owned(), self.shard(bucket)?);
         let write = move |connection: &Connection| {
             let (bucket, _) = rows::bucket(connection, &name)?;
             let mut deleted = Vec::new();

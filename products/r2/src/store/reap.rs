@@ -21,7 +21,7 @@ impl Store {
     /// Removes what nobody needs. May run at any time.
     pub(crate) async fn sweep(&self) -> Result<(), R2Error> {
         let before_ms = self.now_ms().saturating_sub(FINISHED_UPLOAD_KEPT_MS);
-        for shard in &self.shards {
+        for shard in self.shards() {
             shard.reap().await?;
             shard.forget_uploads(before_ms).await?;
         }
@@ -31,7 +31,7 @@ impl Store {
     /// Removes the files of earlier epochs that no row names; returns how many. Once after the start is enough.
     pub(crate) async fn collect_orphans(&self) -> Result<usize, R2Error> {
         let mut removed = 0;
-        for shard in &self.shards {
+        for shard in self.shards() {
             removed += shard.collect_orphans().await?;
         }
         Ok(removed)

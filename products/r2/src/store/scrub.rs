@@ -31,7 +31,7 @@ impl Store {
         bucket: &BucketName,
         after: Option<String>,
     ) -> Result<(Vec<Damage>, Option<String>), R2Error> {
-        let shard = self.shard(bucket).clone();
+        let shard = self.shard(bucket)?.clone();
         let name = bucket.as_str().to_owned();
         let select = move |connection: &Connection| -> Result<Vec<String>, R2Error> {
             let (bucket, _) = rows::bucket(connection, &name)?;

@@ -106,7 +106,9 @@ impl Room {
     fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for shard in 0..4 {
-            let folders = std::fs::read_dir(self.folder.path().join(format!("shard-{shard:02}"))).unwrap();
+            let Ok(folders) = std::fs::read_dir(self.folder.path().join(format!("shard-{shard:02}"))) else {
+                continue;
+            };
             for folder in folders {
                 let files = std::fs::read_dir(folder.unwrap().path()).unwrap();
                 found.extend(files.map(|file| file.unwrap().path()));

@@ -82,7 +82,7 @@ impl Store {
                 ])?;
             Ok(())
         };
-        self.shard(bucket).database.write(insert).await?;
+        self.shard(bucket)?.database.write(insert).await?;
         Ok(id)
     }
 
@@ -112,7 +112,7 @@ impl Store {
             rows::blob_put(connection, body.blob)?;
             Ok((Part { number, etag, size, uploaded_ms }, replaced.into_iter().collect()))
         };
-        self.shard(bucket).commit(write, new).await
+        self.shard(bucket)?.commit(write, new).await
     }
 
     /// The parts of an upload that takes parts, in order: at most `limit` behind number `after`.
@@ -142,7 +142,7 @@ impl Store {
             })?;
             Ok((described, parts.collect::<Result<_, _>>()?))
         };
-        self.shard(bucket).database.read(select).await
+        self.shard(bucket)?.database.read(select).await
     }
 
     /// Makes an object of the named parts, if the conditions hold.
@@ -185,7 +185,7 @@ impl Store {
             finish(connection, row.number, now_ms)?;
             Ok((object, doomed))
         };
-        self.shard(bucket).commit(write, Vec::new()).await
+        self.shard(bucket)?.commit(write, Vec::new()).await
     }
 
     /// Ends an upload and removes its parts; one that has ended already is no matter.
@@ -201,7 +201,7 @@ impl Store {
             finish(connection, row.number, now_ms)?;
             Ok(((), doomed))
         };
-        self.shard(bucket).commit(write, Vec::new()).await
+        self.shard(bucket)?.commit(write, Vec::new()).await
     }
 }
 
