@@ -97,9 +97,18 @@ pub fn children_of(parent: u32) -> Vec<Process> {
 
 /// The resident memory of a process, in bytes; `None` when it has ended.
 pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// What of it no file backs: heaps and stacks, without the pages of the program; `None` when it has ended.
+pub(crate) fn anonymous_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "RssAnon:")
+}
+
+fn status_bytes(pid: u32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kibibytes =
-        text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+        text.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok());
     kibibytes.map(|count: u64| count * 1024)
 }
 

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Answer, Clients, Connection, DataFolder, Log, Process, RawAnswer, Script, WebSocket, Wrangler,
-    WranglerCommand, children_of, clients, command, http_client, process::resident_bytes, wait_until,
+    WranglerCommand, children_of, clients, command, http_client,
+    process::{anonymous_bytes, resident_bytes},
+    wait_until,
 };
 
 /// How long a server may take until all its doors listen.
@@ -196,6 +198,15 @@ impl Server {
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         resident_bytes(self.pid()).expect("the server runs")
+    }
+
+    /// How much of that is heap and stack rather than pages of the program, in bytes.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn anonymous_bytes(&self) -> u64 {
+        anonymous_bytes(self.pid()).expect("the server runs")
     }
 
     /// Its engine processes.
