@@ -58,6 +58,24 @@ async fn twenty_megabytes_pass_both_ways_at_once_without_being_gathered() {
     server.stop().await;
 }
 
+/// A Worker may answer without a look at the body. The client must hear it however much it still has to send, and the
+/// connections to the process must stay fit for others.
+#[tokio::test]
+async fn an_answer_before_the_body_was_read_is_heard() {
+    let server = Server::start().await;
+    let code = "export default { fetch(request) { return new Response('no', { status: 403 }); } };";
+    server.deploy(&Script::module("echo", code)).await;
+    for bytes in [1, CHUNK_BYTES, BODY_BYTES] {
+        for _ in 0..5 {
+            let request = post(Bytes::from(vec![0; bytes]));
+            let answer = server.send(request).await.expect(403);
+            assert_eq!(answer.text(), "no", "after {bytes} bytes");
+            assert_eq!(server.get("echo.localhost", "/").await.expect(403).text(), "no");
+        }
+    }
+    server.stop().await;
+}
+
 fn post(body: Bytes) -> Request<Bytes> {
     Request::post("/").header(HOST, "echo.localhost").body(body).expect("a valid request")
 }

@@ -1,17 +1,26 @@
 //! `bench`: measures us and the other sides in one run and writes the table of ratios. Which figures are promised is in
 //! `rows`; how a side is started is in `sides`.
 
+mod asleep;
+mod bare;
 mod cold;
 mod load;
 mod report;
+mod room;
 mod rows;
 mod sides;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use clap::Parser;
 
 use crate::{
+    bare::Bare,
+    room::Room,
     rows::{ROWS, Row},
     sides::{Side, Sides},
 };
@@ -32,10 +41,11 @@ pub(crate) struct Plan {
     rounds: usize,
     round: Duration,
     cold_starts: usize,
+    keys: usize,
 }
 
-const RECORD: Plan = Plan { rounds: 7, round: Duration::from_secs(2), cold_starts: 20 };
-const LOOK: Plan = Plan { rounds: 1, round: Duration::from_secs(1), cold_starts: 3 };
+const RECORD: Plan = Plan { rounds: 7, round: Duration::from_secs(2), cold_starts: 20, keys: 1_000_000 };
+const LOOK: Plan = Plan { rounds: 1, round: Duration::from_secs(1), cold_starts: 3, keys: 20_000 };
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -44,9 +54,16 @@ async fn main() -> anyhow::Result<()> {
     let is_wanted =
         |row: &&Row| arguments.filter.as_ref().is_none_or(|filter| row.what.contains(filter.as_str()));
     let rows: Vec<_> = ROWS.iter().filter(is_wanted).collect();
-    let mut figures = throughput(&rows, plan).await?;
-    if rows.iter().any(|row| row.ours == Side::SkerryCold) {
+    let needed: BTreeSet<_> = rows.iter().flat_map(|row| [Some(row.ours), row.other]).flatten().collect();
+    let mut figures = throughput(&needed, plan).await?;
+    if needed.contains(&Side::SkerryCold) {
         figures.extend(cold::starts(plan.cold_starts).await?);
+    }
+    if needed.iter().any(|side| side.is_room()) {
+        figures.extend(room_figures(plan).await?);
+    }
+    if needed.contains(&Side::SkerryAsleep) {
+        figures.insert(Side::SkerryAsleep, asleep::resident_mib().await);
     }
     let table = report::table(&rows, &figures);
     report::print(&table);
@@ -57,17 +74,14 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The median rate of each side that a row needs, in requests a second.
-async fn throughput(rows: &[&Row], plan: Plan) -> anyhow::Result<BTreeMap<Side, f64>> {
-    let mut needed: Vec<_> =
-        rows.iter().flat_map(|row| [row.ours, row.other]).filter(Side::is_rate).collect();
-    needed.sort_unstable();
-    needed.dedup();
+/// The median rate of each side that answers requests, in requests a second.
+async fn throughput(needed: &BTreeSet<Side>, plan: Plan) -> anyhow::Result<BTreeMap<Side, f64>> {
+    let needed: Vec<_> = needed.iter().copied().filter(|side| side.is_loaded()).collect();
     if needed.is_empty() {
         return Ok(BTreeMap::new());
     }
     let sides = Sides::start(&needed).await?;
-    let mut rates: BTreeMap<Side, Vec<f64>> = BTreeMap::new();
+    let mut rates = Figures::default();
     for &side in &needed {
         // Compiles what the engine compiles when it is hot, fills pools; not counted.
         load::run(&sides.target(side)?, plan.round).await?;
@@ -75,9 +89,41 @@ async fn throughput(rows: &[&Row], plan: Plan) -> anyhow::Result<BTreeMap<Side, 
     for round in 0..plan.rounds {
         for &side in &needed {
             let rate = load::run(&sides.target(side)?, plan.round).await?;
-            report::progress(round, side, rate);
-            rates.entry(side).or_default().push(rate);
+            rates.add(round, side, rate);
         }
     }
-    Ok(rates.into_iter().map(|(side, rates)| (side, report::median(rates))).collect())
+    Ok(rates.medians())
+}
+
+/// The figures of KV's room without workerd, in turns with the loop around rusqlite.
+async fn room_figures(plan: Plan) -> anyhow::Result<BTreeMap<Side, f64>> {
+    let (room, bare) = (Room::start().await?, Bare::start()?);
+    let mut figures = Figures::default();
+    for round in 0..plan.rounds {
+        figures.add(round, Side::RoomGet, room.gets(plan.round).await?.rate);
+        figures.add(round, Side::BareGet, bare.gets(plan.round)?);
+        let puts = room.puts(plan.round).await?;
+        figures.add(round, Side::RoomPut, puts.rate);
+        figures.add(round, Side::RoomPutP99, puts.p99_ms);
+        figures.add(round, Side::BarePut, bare.puts(plan.round)?);
+    }
+    let volume = room.volume(plan.keys).await?;
+    figures.add(0, Side::RoomList, volume.listed_rate);
+    figures.add(0, Side::RoomGrowth, volume.grown_mib);
+    Ok(figures.medians())
+}
+
+/// What was measured, round by round.
+#[derive(Debug, Default)]
+struct Figures(BTreeMap<Side, Vec<f64>>);
+
+impl Figures {
+    fn add(&mut self, round: usize, side: Side, figure: f64) {
+        report::progress(round, side, figure);
+        self.0.entry(side).or_default().push(figure);
+    }
+
+    fn medians(self) -> BTreeMap<Side, f64> {
+        self.0.into_iter().map(|(side, figures)| (side, report::median(figures))).collect()
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     Plan,
     load::CONNECTIONS,
     rows::{Row, Target},
-    sides::Side,
+    sides::{Side, Unit},
 };
 
 /// The table in Markdown.
@@ -18,22 +18,30 @@ pub(crate) fn table(rows: &[&Row], figures: &BTreeMap<Side, f64>) -> String {
     let mut table =
         String::from("| What | Ours | The other | Result | Target | Met |\n|---|---:|---:|---:|---:|---|\n");
     for row in rows {
-        let (Some(ours), Some(other)) = (figures.get(&row.ours), figures.get(&row.other)) else { continue };
-        let said = |is_met| if is_met { "yes" } else { "**no**" };
-        let (result, target, met) = match row.target {
-            Target::RatioMin(least) => {
-                (format!("{:.2}×", ours / other), format!("≥ {least:.2}×"), said(least <= ours / other))
-            }
-            Target::AddedMsMax(most) => {
-                (format!("+{:.1} ms", ours - other), format!("≤ {most:.0} ms"), said(ours - other <= most))
-            }
-            Target::Reported => (format!("{:.2}×", ours / other), String::new(), ""),
-        };
-        let (ours, other) = (figure(row.ours, *ours), figure(row.other, *other));
+        let Some(&ours) = figures.get(&row.ours) else { continue };
+        let other = row.other.and_then(|side| Some((side, *figures.get(&side)?)));
+        let (result, target, met) = judge(row, ours, other.map_or(f64::NAN, |(_, figure)| figure));
+        let ours = figure(row.ours, ours);
+        let other = other.map_or_else(String::new, |(side, value)| figure(side, value));
         // Writing to a string cannot fail.
         let _ = writeln!(table, "| {} | {ours} | {other} | {result} | {target} | {met} |", row.what);
     }
     table
+}
+
+/// What came out, what was promised, and whether that was met.
+fn judge(row: &Row, ours: f64, other: f64) -> (String, String, &'static str) {
+    let said = |is_met| if is_met { "yes" } else { "**no**" };
+    let ratio = format!("{:.2}×", ours / other);
+    match row.target {
+        Target::RatioMin(least) => (ratio, format!("≥ {least:.2}×"), said(least <= ours / other)),
+        Target::AddedMsMax(most) => {
+            (format!("+{:.1} ms", ours - other), format!("≤ {most:.0} ms"), said(ours - other <= most))
+        }
+        Target::Min(least) => (String::new(), format!("≥ {}", figure(row.ours, least)), said(least <= ours)),
+        Target::Max(most) => (String::new(), format!("≤ {}", figure(row.ours, most)), said(ours <= most)),
+        Target::Reported => (ratio, String::new(), ""),
+    }
 }
 
 /// Prints the table.
@@ -49,7 +57,7 @@ pub(crate) fn progress(round: usize, side: Side, value: f64) {
 /// Writes the record with date, versions and machine.
 pub(crate) fn write(path: &Path, table: &str, plan: Plan) -> anyhow::Result<()> {
     let date = time::OffsetDateTime::now_utc().date();
-    let Plan { rounds, round, cold_starts } = plan;
+    let Plan { rounds, round, cold_starts, keys: _ } = plan;
     let text = format!(
         "# Benchmarks
 
@@ -84,7 +92,11 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 fn figure(side: Side, value: f64) -> String {
-    if side.is_rate() { format!("{value:.0}/s") } else { format!("{value:.1} ms") }
+    match side.unit() {
+        Unit::PerSecond => format!("{value:.0}/s"),
+        Unit::Milliseconds => format!("{value:.1} ms"),
+        Unit::Mebibytes => format!("{value:.1} MiB"),
+    }
 }
 
 fn machine() -> String {

@@ -26,12 +26,42 @@ pub(crate) enum Side {
     BareBoundFetch,
     SkerryCold,
     BareCold,
+    RoomGet,
+    BareGet,
+    RoomPut,
+    BarePut,
+    RoomPutP99,
+    RoomList,
+    RoomGrowth,
+    SkerryAsleep,
+}
+
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    PerSecond,
+    Milliseconds,
+    Mebibytes,
 }
 
 impl Side {
-    /// Whether its figure is a rate; otherwise it is a time.
-    pub(crate) fn is_rate(&self) -> bool {
-        !matches!(self, Self::SkerryCold | Self::BareCold)
+    /// What its figure counts.
+    pub(crate) fn unit(self) -> Unit {
+        match self {
+            Self::SkerryCold | Self::BareCold | Self::RoomPutP99 => Unit::Milliseconds,
+            Self::RoomGrowth | Self::SkerryAsleep => Unit::Mebibytes,
+            _ => Unit::PerSecond,
+        }
+    }
+
+    /// Whether it is a Worker that answers requests for as long as it is asked.
+    pub(crate) fn is_loaded(self) -> bool {
+        self <= Self::BareBoundFetch
+    }
+
+    /// Whether it is KV's room without workerd, or what that is held against.
+    pub(crate) fn is_room(self) -> bool {
+        (Self::RoomGet..=Self::RoomGrowth).contains(&self)
     }
 }
 
@@ -149,7 +179,7 @@ impl Sides {
                 let (_, _, address) = self.dev.as_ref().context("wrangler dev was not started")?;
                 Ok(Target { address: address.clone(), host: address.clone(), path: "/", headers: &[] })
             }
-            Side::SkerryCold | Side::BareCold => bail!("{side:?} is not a matter of load"),
+            _ => bail!("{side:?} is not a matter of load"),
         }
     }
 }

@@ -100,8 +100,10 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     status_bytes(pid, "VmRSS:")
 }
 
-/// What of it no file backs: heaps and stacks, without the pages of the program; `None` when it has ended.
-pub(crate) fn anonymous_bytes(pid: u32) -> Option<u64> {
+/// The resident memory of a process that no file backs: heaps and stacks, without the pages of the program; `None` when it
+/// has ended.
+#[must_use]
+pub fn anonymous_bytes(pid: u32) -> Option<u64> {
     status_bytes(pid, "RssAnon:")
 }
 
