@@ -34,6 +34,12 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::RatioMin(0.80),
     },
     Row {
+        what: "no-op, against bare workerd asked with all headers that a Worker sees",
+        ours: Side::SkerryNoop,
+        other: Some(Side::BareAlike),
+        target: Target::Reported,
+    },
+    Row {
         what: "no-op, against wrangler dev",
         ours: Side::SkerryNoop,
         other: Some(Side::DevNoop),

@@ -15,6 +15,7 @@ use crate::load::Target;
 pub(crate) enum Side {
     SkerryNoop,
     BareNoop,
+    BareAlike,
     DevNoop,
     SkerryGet,
     BundledGet,
@@ -107,6 +108,17 @@ const INGRESS_HEADERS: &[(&str, &str)] = &[
     ("x-proto", "http"),
 ];
 
+/// Those and what else a Worker behind us sees in a request without headers of its own.
+const ALL_INGRESS_HEADERS: &[(&str, &str)] = &[
+    INGRESS_HEADERS[0],
+    INGRESS_HEADERS[1],
+    ("x-forwarded-proto", "http"),
+    ("x-real-ip", "127.0.0.1"),
+    ("cf-connecting-ip", "127.0.0.1"),
+    ("cf-visitor", r#"{"scheme":"http"}"#),
+    ("cf-ray", "0123456789abcdef-LOC"),
+];
+
 /// How long a side may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -134,7 +146,7 @@ impl Sides {
         ]) {
             started.skerry = Some(skerry().await?);
         }
-        if needs(&[Side::BareNoop]) {
+        if needs(&[Side::BareNoop, Side::BareAlike]) {
             started.bare = Some(Workerd::start(&bare_config(), &[("worker.js", NOOP)]).await?);
         }
         if needs(&[Side::BareCall, Side::BareBoundFetch]) {
@@ -163,6 +175,10 @@ impl Sides {
             Side::SkerryGet => skerry("kv.localhost", "/get"),
             Side::SkerryPut => skerry("kv.localhost", "/put"),
             Side::BareNoop => Ok(self.bare.as_ref().context("workerd was not started")?.target("/")),
+            Side::BareAlike => {
+                let bare = self.bare.as_ref().context("workerd was not started")?.target("/");
+                Ok(Target { headers: ALL_INGRESS_HEADERS, ..bare })
+            }
             Side::SkerryCall => skerry("caller.localhost", "/call"),
             Side::SkerryBoundFetch => skerry("caller.localhost", "/fetch"),
             Side::BareCall => Ok(self.pair.as_ref().context("workerd was not started")?.target("/call")),
@@ -337,6 +353,7 @@ mod tests {
     async fn the_other_sides_answer() {
         let needed = [
             Side::BareNoop,
+            Side::BareAlike,
             Side::BareCall,
             Side::BareBoundFetch,
             Side::BundledGet,
