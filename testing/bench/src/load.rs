@@ -39,36 +39,44 @@ pub(crate) async fn run(target: &Target, duration: Duration) -> anyhow::Result<f
 
 /// One request over a connection of its own.
 pub(crate) async fn once(target: &Target) -> anyhow::Result<()> {
-    let mut connection = Connection::open(&target.address).await;
-    exchange(&mut connection, target).await
+    Exchanges::open(target).await.next().await
 }
 
 async fn connection(target: &Target, begun: Instant, duration: Duration) -> anyhow::Result<u32> {
-    let mut connection = Connection::open(&target.address).await;
+    let mut exchanges = Exchanges::open(target).await;
     let mut answers = 0;
     while begun.elapsed() < duration {
-        exchange(&mut connection, target).await?;
+        exchanges.next().await?;
         answers += 1;
     }
     Ok(answers)
 }
 
-async fn exchange(connection: &mut Connection<Empty<Bytes>>, target: &Target) -> anyhow::Result<()> {
-    let mut request = Request::get(target.path).header(http::header::HOST, &target.host);
-    for (name, value) in target.headers {
-        request = request.header(*name, *value);
+/// A keep-alive connection that asks for the same again and again.
+pub(crate) struct Exchanges<'a> {
+    connection: Connection<Empty<Bytes>>,
+    target: &'a Target,
+}
+
+impl<'a> Exchanges<'a> {
+    pub(crate) async fn open(target: &'a Target) -> Self {
+        Self { connection: Connection::open(&target.address).await, target }
     }
-    let request = request.body(Empty::new()).context("build a request")?;
-    let response = connection.send(request).await.with_context(|| format!("ask {}", target.host))?;
-    let status = response.status();
-    let body = response.into_body().collect().await.context("read an answer")?.to_bytes();
-    ensure!(
-        status == StatusCode::OK,
-        "{} answered {status}: {}",
-        target.host,
-        String::from_utf8_lossy(&body)
-    );
-    Ok(())
+
+    /// Asks and reads the answer.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<()> {
+        let Target { host, path, headers, .. } = self.target;
+        let mut request = Request::get(*path).header(http::header::HOST, host);
+        for (name, value) in *headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new()).context("build a request")?;
+        let response = self.connection.send(request).await.with_context(|| format!("ask {host}"))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.context("read an answer")?.to_bytes();
+        ensure!(status == StatusCode::OK, "{host} answered {status}: {}", String::from_utf8_lossy(&body));
+        Ok(())
+    }
 }
 
 /// The time, for measuring.

@@ -4,6 +4,7 @@
 mod asleep;
 mod bare;
 mod cold;
+mod deploy;
 mod load;
 mod report;
 mod room;
@@ -61,6 +62,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if needed.iter().any(|side| side.is_room()) {
         figures.extend(room_figures(plan).await?);
+    }
+    if needed.contains(&Side::SkerryDeploy) {
+        figures.insert(Side::SkerryDeploy, deploy::until_seen_ms(plan.cold_starts).await?);
     }
     if needed.contains(&Side::SkerryAsleep) {
         figures.insert(Side::SkerryAsleep, asleep::resident_mib().await);

@@ -62,7 +62,7 @@ pub(crate) fn write(path: &Path, table: &str, plan: Plan) -> anyhow::Result<()> 
         "# Benchmarks
 
 Written by `cargo xtask bench` on {date}. All sides ran at the same time on one machine and were measured in turns:
-{rounds} rounds of {seconds} s each with {CONNECTIONS} keep-alive connections, {cold_starts} cold starts in turns. A figure is the median; a result is
+{rounds} rounds of {seconds} s each with {CONNECTIONS} keep-alive connections, {cold_starts} cold starts in turns and as many deployments. A figure is the median; a result is
 the ratio (or the difference) of two medians. Read the results: the figures belong to this machine. How each side is
 started: [testing/bench](../testing/bench/README.md).
 

@@ -88,6 +88,12 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::AddedMsMax(10.0),
     },
     Row {
+        what: "deploy, from upload to the first answer of the new version, at 200 requests/s of which none fails",
+        ours: Side::SkerryDeploy,
+        other: None,
+        target: Target::Max(1000.0),
+    },
+    Row {
         what: "KV get over its own socket, against a bare rusqlite loop",
         ours: Side::RoomGet,
         other: Some(Side::BareGet),

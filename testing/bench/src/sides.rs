@@ -34,6 +34,7 @@ pub(crate) enum Side {
     RoomPutP99,
     RoomList,
     RoomGrowth,
+    SkerryDeploy,
     SkerryAsleep,
 }
 
@@ -49,7 +50,7 @@ impl Side {
     /// What its figure counts.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::SkerryCold | Self::BareCold | Self::RoomPutP99 => Unit::Milliseconds,
+            Self::SkerryCold | Self::BareCold | Self::SkerryDeploy | Self::RoomPutP99 => Unit::Milliseconds,
             Self::RoomGrowth | Self::SkerryAsleep => Unit::Mebibytes,
             _ => Unit::PerSecond,
         }
