@@ -37,7 +37,11 @@ impl Terminal<'_> {
 /// A namespace with its keys, from its making to its end.
 async fn keep(wrangler: Wrangler) {
     let server = Server::start().await;
-    let project = Project::new().file("value.bin", BINARY);
+    let project = Project::new()
+        .file("value.bin", BINARY)
+        .file("pairs.json", PAIRS)
+        .file("names.json", NAMES)
+        .file("many.json", many().to_string());
     let terminal = Terminal { server: &server, wrangler, project };
 
     let created = terminal.succeed("kv namespace create mine").await;
@@ -50,6 +54,17 @@ async fn keep(wrangler: Wrangler) {
     assert_says(&taken, &["A KV namespace with the title \"mine\" already exists."]);
 
     keys(&terminal, id).await;
+    bulk(&terminal, id).await;
+
+    terminal.succeed(&format!("kv namespace rename --namespace-id {id} --new-name yours")).await;
+    assert_eq!(terminal.list("kv namespace list").await[0]["title"], "yours");
+    let preview = terminal.succeed("kv namespace create mine --preview").await;
+    let titles = terminal.list("kv namespace list").await;
+    let preview_id =
+        titles.iter().find(|namespace| namespace["title"] == "mine_preview").map(|found| &found["id"]);
+    let preview_id = preview_id.and_then(Value::as_str).unwrap_or_else(|| panic!("no preview in {titles:?}"));
+    assert_says(&preview, &["preview_id", preview_id]);
+    terminal.succeed(&format!("kv namespace delete --namespace-id {preview_id}")).await;
 
     terminal.succeed(&format!("kv namespace delete --namespace-id {id}")).await;
     assert!(terminal.list("kv namespace list").await.is_empty());
@@ -81,6 +96,36 @@ async fn keys(terminal: &Terminal<'_>, id: &str) {
     terminal.succeed(&format!("kv key delete user:ada {on}")).await;
     let gone = terminal.fail(&format!("kv key get user:ada --text {on}")).await;
     assert_says(&gone.all(), &["404: Not Found"]);
+}
+
+const PAIRS: &str = r#"[
+    {"key": "bulk/1", "value": "one", "metadata": {"n": 1}},
+    {"key": "bulk/2", "value": "dHdv", "base64": true, "expiration_ttl": 3600},
+    {"key": "bulk/3", "value": "three"}
+]"#;
+
+const NAMES: &str = r#"["bulk/1", "bulk/2"]"#;
+
+const MANY: usize = 1_100;
+
+fn many() -> Value {
+    (0..MANY)
+        .map(|number| json!({ "key": format!("many/{number:04}"), "value": number.to_string() }))
+        .collect()
+}
+
+async fn bulk(terminal: &Terminal<'_>, id: &str) {
+    let on = format!("--namespace-id {id} --remote");
+    terminal.succeed(&format!("kv bulk put pairs.json {on}")).await;
+    let read = terminal.succeed(&format!("kv bulk get names.json {on}")).await;
+    assert_says(&read, &["bulk/1", "one", "bulk/2", "two"]);
+    terminal.succeed(&format!("kv bulk delete names.json --force {on}")).await;
+    let left = terminal.list(&format!("kv key list --prefix bulk/ {on}")).await;
+    assert_eq!(left, [json!({ "name": "bulk/3" })]);
+
+    // More than a page of a list.
+    terminal.succeed(&format!("kv bulk put many.json {on}")).await;
+    assert_eq!(terminal.list(&format!("kv key list --prefix many/ {on}")).await.len(), MANY);
 }
 
 #[tokio::test]
