@@ -1,5 +1,5 @@
 //! The programs that tests run, installed once into `target/clients` from `testing/clients`: no install script, and
-//! nothing when the lock file has not changed.
+//! nothing when the lock files have not changed.
 
 use std::{
     env::consts::ARCH,
@@ -55,15 +55,45 @@ pub(crate) fn install() -> anyhow::Result<Clients> {
             clients.workerd().display()
         );
     }
+    install_python(&clients)?;
     Ok(clients)
+}
+
+/// Installs the Python clients that `testing/clients` pins into a virtual environment of their own. Where Python cannot make
+/// one, their tests say that they were skipped.
+fn install_python(clients: &Clients) -> anyhow::Result<()> {
+    let requirements = step::root().join("testing/clients/requirements.txt");
+    let fingerprint = fingerprint(&requirements)?;
+    let environment = clients.folder().join("python");
+    let stamp = environment.join("installed");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == fingerprint) {
+        return Ok(());
+    }
+    let mut make = step::program("python3");
+    make.args(["-m", "venv", "--clear"]).arg(&environment);
+    if let Err(error) = step::quietly("python3 -m venv", &mut make) {
+        step::say(&format!("warning: no Python clients, their tests are skipped: {error:#}"));
+        // Half an environment would be taken for a whole one.
+        return fs::remove_dir_all(&environment).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error).with_context(|| format!("remove {}", environment.display())),
+        });
+    }
+    let mut pip = step::program(environment.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
+    step::quietly("pip install: the Python clients", &mut pip)?;
+    fs::write(&stamp, fingerprint).with_context(|| format!("write {}", stamp.display()))
+}
+
+fn fingerprint(path: &Path) -> anyhow::Result<String> {
+    let content = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    Ok(hex::encode(Sha256::digest(&content)))
 }
 
 /// Copies `package.json` and its lock from `source` to `target` and installs there, so that the source tree stays clean.
 /// A stamp with the lock's hash, written last, makes the second run free.
 pub(crate) fn install_copy(title: &str, source: &Path, target: &Path) -> anyhow::Result<()> {
-    let lock = source.join("package-lock.json");
-    let content = fs::read(&lock).with_context(|| format!("read {}", lock.display()))?;
-    let fingerprint = hex::encode(Sha256::digest(&content));
+    let fingerprint = fingerprint(&source.join("package-lock.json"))?;
     let stamp = target.join("installed");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == fingerprint) {
         return Ok(());

@@ -1,19 +1,44 @@
 //! The official SDKs on our API: each runs a program of `testing/clients` that checks every answer itself.
 
-use std::path::Path;
+use std::{io::Write as _, path::Path, process::Command};
 
 use testkit::{Clients, Server, command};
+
+/// Runs a program that speaks to the server, to its end.
+async fn run(server: &Server, mut program: Command) {
+    program.env_clear().envs(server.environment());
+    let output = tokio::task::spawn_blocking(move || program.output()).await.expect("no panic");
+    let output = output.expect("start the program");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{errors}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn script(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testing/clients").join(name)
+}
 
 #[tokio::test]
 async fn the_javascript_sdk_keeps_namespaces_keys_and_values() {
     let server = Server::start().await;
     let clients = Clients::find();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testing/clients/sdk-kv.mjs");
     let mut node = command(clients.node());
-    node.arg(script).arg(clients.modules()).env_clear().envs(server.environment());
-    let output =
-        tokio::task::spawn_blocking(move || node.output()).await.expect("no panic").expect("start Node");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{errors}", String::from_utf8_lossy(&output.stdout));
+    node.arg(script("sdk-kv.mjs")).arg(clients.modules());
+    run(&server, node).await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn the_python_sdk_keeps_namespaces_keys_and_values() {
+    let Some(python) = Clients::find().python() else { return skip() };
+    let server = Server::start().await;
+    let mut python = command(python);
+    python.arg("-B").arg(script("sdk_kv.py"));
+    run(&server, python).await;
+    server.stop().await;
+}
+
+/// Past the capture of the test's output: nobody should take it for tested.
+fn skip() {
+    let said = "SKIPPED: no Python clients on this machine (Debian: apt-get install python3-venv); their tests did not run\n";
+    std::io::stderr().write_all(said.as_bytes()).expect("stderr is open");
 }

@@ -12,6 +12,7 @@ pub const SERVER_VARIABLE: &str = "SKERRY_BIN";
 /// The installed programs of `testing/clients`.
 #[derive(Debug, Clone)]
 pub struct Clients {
+    folder: PathBuf,
     modules: PathBuf,
 }
 
@@ -25,7 +26,7 @@ impl Clients {
         let folder = variable("SKERRY_CLIENTS").unwrap_or_else(|| repository().join("target/clients"));
         let modules = folder.join("node_modules");
         assert!(modules.is_dir(), "no programs in {}: run `cargo xtask clients`", folder.display());
-        Self { modules }
+        Self { folder, modules }
     }
 
     /// The pinned engine.
@@ -41,6 +42,12 @@ impl Clients {
     pub fn node(&self) -> PathBuf {
         let package = if ARCH == "aarch64" { "node22-arm64" } else { "node22" };
         self.modules.join(package).join("bin/node")
+    }
+
+    /// Python with the pinned Python clients; `None` where Python could make no environment for them.
+    #[must_use]
+    pub fn python(&self) -> Option<PathBuf> {
+        Some(self.folder.join("python/bin/python")).filter(|python| python.is_file())
     }
 
     /// An installed package's folder.
