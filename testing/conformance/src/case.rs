@@ -59,6 +59,9 @@ pub(crate) struct Description {
     pub(crate) mask: Vec<String>,
     #[serde(default)]
     pub(crate) differences: Vec<Difference>,
+    /// Those from workerd's own KV.
+    #[serde(default)]
+    pub(crate) bundled_differences: Vec<Difference>,
 }
 
 /// How the Worker's code is given.
@@ -161,7 +164,7 @@ fn load(folder: &Path) -> Case {
     let text = fs::read_to_string(folder.join("case.json")).unwrap_or_else(|_| "{}".into());
     let description: Description =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}/case.json: {error}"));
-    for difference in &description.differences {
+    for difference in description.differences.iter().chain(&description.bundled_differences) {
         assert!(!difference.reason.is_empty(), "{name}: a difference needs a reason");
         assert!(difference.request < description.requests.len(), "{name}: a difference of no request");
     }

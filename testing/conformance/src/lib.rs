@@ -1,6 +1,7 @@
 //! Conformance cases: a Worker with requests, run on the reference implementation and on us. What a case may say is in the
 //! README; the cases themselves are data in `cases/`.
 
+mod bundled;
 mod case;
 mod compare;
 mod ours;

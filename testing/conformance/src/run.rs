@@ -5,7 +5,8 @@ use http::{HeaderMap, StatusCode};
 use testkit::{Answer, Message, Server, WebSocket, send};
 
 use crate::{
-    case::{Ask, Case, load_all},
+    bundled::{self, Bundled},
+    case::{Ask, Case, Description, Difference, load_all},
     compare::{Disagreement, disagreements},
     ours,
     reference::Reference,
@@ -94,35 +95,83 @@ async fn problems(
     reference: &mut Reference,
     server: Option<&Server>,
 ) -> Vec<String> {
-    let theirs = match reference.load(case) {
+    let miniflare = match reference.load(case) {
         Ok(address) => address,
         Err(error) => return vec![format!("the reference refused the Worker: {error}")],
     };
+    let bundled = if bundled::suits(case) { Some(Bundled::start(case).await) } else { None };
     if let Some(server) = server
         && let Err(error) = ours::deploy(server, case).await
     {
         return vec![format!("we refused the Worker: {error}")];
     }
+    let Description { requests, differences, bundled_differences, .. } = &case.description;
+    let mut references = vec![Theirs { name: "miniflare", address: &miniflare, differences }];
+    if let Some(Bundled { address, .. }) = &bundled {
+        references.push(Theirs { name: "workerd's KV", address, differences: bundled_differences });
+    }
     let mut problems = Vec::new();
-    for (index, ask) in case.description.requests.iter().enumerate() {
+    for (index, ask) in requests.iter().enumerate() {
         let title = format!("request {index}, {} {}", ask.method, ask.path);
-        let expected = answer(&theirs, case, ask).await;
-        if selection.show {
-            let text: String = expected.text().chars().take(SHOWN_CHARS_MAX).collect();
-            println!("    {title}\n    {} {:?}\n    {text}", expected.status, expected.headers);
+        let ours = match server {
+            Some(server) => Some(answer(server.http(), case, ask).await),
+            None => None,
+        };
+        problems.extend(ours.as_ref().and_then(|ours| status_problem(&title, "ours", ask, ours)));
+        for reference in &references {
+            let expected = answer(reference.address, case, ask).await;
+            if selection.show {
+                let text: String = expected.text().chars().take(SHOWN_CHARS_MAX).collect();
+                println!(
+                    "    {title}, {}\n    {} {:?}\n    {text}",
+                    reference.name, expected.status, expected.headers
+                );
+            }
+            problems.extend(status_problem(&title, reference.name, ask, &expected));
+            let Some(ours) = &ours else { continue };
+            let found = disagreements(case, ask, &expected, ours);
+            problems.extend(reference.undeclared(index, &found).map(|place| {
+                let Disagreement { at, reference: theirs, ours } = place;
+                format!("{title}: {at}\n        {}: {theirs}\n        ours: {ours}", reference.name)
+            }));
+            problems.extend(reference.stale(index, &found));
         }
-        problems.extend(status_problem(&title, "reference", ask, &expected));
-        let Some(server) = server else { continue };
-        let actual = answer(server.http(), case, ask).await;
-        problems.extend(status_problem(&title, "ours", ask, &actual));
-        let found = disagreements(case, ask, &expected, &actual);
-        problems.extend(undeclared(case, index, &found).map(|place| {
-            let Disagreement { at, reference, ours } = place;
-            format!("{title}: {at}\n        reference: {reference}\n        ours:      {ours}")
-        }));
-        problems.extend(stale(case, index, &found));
     }
     problems
+}
+
+/// A reference that runs a case.
+struct Theirs<'a> {
+    name: &'static str,
+    address: &'a str,
+    /// Where we differ from it on purpose.
+    differences: &'a [Difference],
+}
+
+impl Theirs<'_> {
+    fn of(&self, request: usize) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(move |known| known.request == request)
+    }
+
+    fn undeclared<'a>(
+        &'a self,
+        request: usize,
+        found: &'a [Disagreement],
+    ) -> impl Iterator<Item = &'a Disagreement> {
+        found.iter().filter(move |place| self.of(request).all(|known| known.at != place.at))
+    }
+
+    fn stale(&self, request: usize, found: &[Disagreement]) -> Vec<String> {
+        let gone = self.of(request).filter(|known| found.iter().all(|place| place.at != known.at));
+        let told = |known: &Difference| {
+            let Self { name, .. } = self;
+            format!(
+                "request {request}: {} agrees with {name} now; take the difference off the case",
+                known.at
+            )
+        };
+        gone.map(told).collect()
+    }
 }
 
 /// What one side answers; a conversation over a WebSocket is told as an answer whose body lists what came back.
@@ -149,22 +198,4 @@ fn status_problem(title: &str, side: &str, ask: &Ask, answer: &Answer) -> Option
     let status = answer.status.as_u16();
     let text = answer.text();
     (status != ask.status).then(|| format!("{title}: {side} answered {status}, not {}: {text}", ask.status))
-}
-
-fn undeclared<'a>(
-    case: &'a Case,
-    request: usize,
-    found: &'a [Disagreement],
-) -> impl Iterator<Item = &'a Disagreement> {
-    let is_declared = move |place: &Disagreement| {
-        case.description.differences.iter().any(|known| known.request == request && known.at == place.at)
-    };
-    found.iter().filter(move |place| !is_declared(place))
-}
-
-fn stale(case: &Case, request: usize, found: &[Disagreement]) -> Vec<String> {
-    let declared = case.description.differences.iter().filter(|known| known.request == request);
-    let gone = declared.filter(|known| found.iter().all(|place| place.at != known.at));
-    gone.map(|known| format!("request {request}: {} agrees now; take the difference off the case", known.at))
-        .collect()
 }
