@@ -9,7 +9,11 @@ mod large;
 mod rest;
 mod restart;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -91,9 +95,16 @@ impl Room {
 
     /// Stops everything and opens the same folder again.
     async fn restart(self) -> Self {
+        self.restart_after(|_| ()).await
+    }
+
+    /// The same, with something done to the room's files while it is closed.
+    async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
         let Self { folder, mut house, kv, namespace } = self;
         assert!(house.tasks.stop(Duration::from_secs(5)).await);
+        kv.namespaces.close().await;
         drop(kv);
+        change(&folder.path().join("kv"));
         house.tasks = Tasks::new();
         let kv = kv::open(&house).await.unwrap();
         Self { folder, house, kv, namespace }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use serde_json::json;
+use store::rusqlite::{Connection, params};
 
-use crate::Room;
+use crate::{NOW_S, Room};
 
 const LARGE: usize = 2 * 1024 * 1024;
 
@@ -97,4 +98,50 @@ async fn a_put_whose_caller_went_away_is_whole_or_absent() {
     }
     let answer = room.get("/a").await;
     assert!(answer.status == 404 || answer.body.len() == LARGE, "{answer:?}");
+}
+
+/// A shard as the first release left it.
+const FIRST_RELEASE: &str = concat!(
+    "CREATE TABLE migration (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT;
+     INSERT INTO migration (name) VALUES ('2026-11-21-init');",
+    include_str!("../../migrations/2026-11-21-init.sql"),
+);
+
+#[tokio::test]
+async fn keys_of_the_first_release_are_kept_counted_and_written_anew() {
+    let room = Room::new().await;
+    let id = room.namespace.clone();
+    let mut room = room
+        .restart_after(|folder| {
+            let shards = (0..4).map(|shard| folder.join(format!("shard-{shard:02}.sqlite")));
+            let is_its = |file: &std::path::PathBuf| {
+                let shard = Connection::open(file).unwrap();
+                let count = "SELECT count(*) FROM namespace WHERE id = ?1";
+                shard.query_row(count, [&id], |row| row.get::<_, u32>(0)).unwrap() == 1
+            };
+            let file = shards.into_iter().find(is_its).unwrap();
+            std::fs::remove_file(&file).unwrap();
+            let old = Connection::open(&file).unwrap();
+            old.pragma_update(None, "journal_mode", "WAL").unwrap();
+            old.execute_batch(FIRST_RELEASE).unwrap();
+            old.execute("INSERT INTO namespace VALUES (1, ?1)", [&id]).unwrap();
+            let insert =
+                "INSERT INTO entry (namespace, key, expires_s, metadata, value) VALUES (1, ?1, ?2, ?3, ?4)";
+            let later = NOW_S + 600;
+            old.execute(insert, params![b"plain", None::<u64>, None::<&str>, b"old"]).unwrap();
+            old.execute(insert, params![b"rich", later, r#"{"n":1}"#, b"older"]).unwrap();
+        })
+        .await;
+    for _ in 0..2 {
+        assert_eq!(room.get("/plain").await.text(), "old");
+        let rich = room.get("/rich").await;
+        assert_eq!((rich.text(), &rich.headers["cf-kv-metadata"]), ("older", &r#"{"n":1}"#.parse().unwrap()));
+        let usage = room.kv.namespaces.usage().unwrap();
+        assert_eq!((usage[0].keys, usage[0].bytes), (2, 8));
+        let listed = room.get("/?prefix=r").await.json();
+        assert_eq!(listed["keys"][0]["expiration"], json!(NOW_S + 600));
+        room = room.restart().await;
+    }
+    room.put("/plain", "new").await;
+    assert_eq!(room.restart().await.get("/plain").await.text(), "new");
 }
