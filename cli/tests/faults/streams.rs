@@ -2,7 +2,6 @@
 //! in the server's memory.
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +16,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
 use testkit::{Message, Script, Server};
 
-use crate::support::{SOON, until_processes};
+use crate::support::{SOON, peak_resident_bytes, until_processes};
 
 const MEBIBYTE: usize = 1024 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -109,13 +108,6 @@ async fn read_whole(mut body: Incoming, mut position: usize, end: usize) {
         position += data.len();
     }
     assert_eq!(position, end);
-}
-
-fn peak_resident_bytes(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
-    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux counts memory");
-    let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
-    kibibytes * 1024
 }
 
 fn echoing(prefix: &str) -> Script {

@@ -1,7 +1,7 @@
 //! What several tests use: a client that survives a broken connection, a seeded generator, signals for children, and a
 //! Worker that says which deploy it is.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, header::HOST};
@@ -61,6 +61,14 @@ pub(crate) fn signal(process: &Process, signal: Signal) {
 /// Waits until the server has exactly so many engine processes.
 pub(crate) async fn until_processes(server: &Server, count: usize, limit: Duration) {
     wait_until(&format!("{count} engine processes"), limit, || server.children().len() == count).await;
+}
+
+/// The most memory that a process ever had resident.
+pub(crate) fn peak_resident_bytes(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux counts memory");
+    let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes * 1024
 }
 
 /// Numbers that are the same in each run (xorshift64).
