@@ -59,7 +59,7 @@ pub(crate) struct Serve {
     /// Where the v4 API answers [default: 127.0.0.1:8788]
     #[arg(long, value_name = "ADDR")]
     pub(crate) api: Option<SocketAddr>,
-    /// Where the S3 API of R2 will answer [default: 127.0.0.1:8789]
+    /// Where the S3 API of R2 answers [default: 127.0.0.1:8789, or a free port if that is taken]
     #[arg(long, value_name = "ADDR")]
     pub(crate) s3: Option<SocketAddr>,
     /// Workers answer below this domain, a Worker hello at hello.NAME [default: localhost]

@@ -40,7 +40,7 @@ pub struct ServerSettings {
     /// Where the v4 API answers, and `/metrics`.
     pub api: SocketAddr,
     /// Where the S3 API of R2 will answer.
-    pub s3: SocketAddr,
+    pub s3: Option<SocketAddr>,
     /// Workers answer at `<name>.<base_domain>`.
     pub base_domain: String,
     /// Three capital letters that stand for the data centre in `request.cf.colo` and ray ids.
@@ -56,7 +56,7 @@ impl Default for ServerSettings {
             http: local(8787),
             https: None,
             api: local(8788),
-            s3: local(8789),
+            s3: None,
             base_domain: "localhost".to_owned(),
             colo: "LOC".to_owned(),
             drain_timeout_secs: 30,

@@ -6,7 +6,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// What a library warns of because a client misbehaves: clients do not decide what a person has to read. A filter that
 /// names the library shows it again.
-const QUIET: &str = "h2=error";
+const QUIET: &str = "h2=error,s3s=off";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

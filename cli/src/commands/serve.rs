@@ -83,7 +83,7 @@ fn merge(arguments: &Serve, environment: &Environment) -> Result<Settings, Failu
     server.http = arguments.http.unwrap_or(server.http);
     server.https = arguments.https.or(server.https);
     server.api = arguments.api.unwrap_or(server.api);
-    server.s3 = arguments.s3.unwrap_or(server.s3);
+    server.s3 = arguments.s3.or(server.s3);
     if let Some(base_domain) = &arguments.base_domain {
         server.base_domain.clone_from(base_domain);
     }
@@ -132,7 +132,11 @@ fn announce(server: &Server, data: &Path, base_domain: &str, is_folder_named: bo
     let row = |title: &str, text: &str| vec![format!("  {title}"), text.to_owned()];
     let mut rows = vec![row("Workers", &addresses.http)];
     rows.extend(addresses.https.as_deref().map(|https| row("with TLS", https)));
-    rows.extend([row("API", &addresses.api), row("Data", &data.display().to_string())]);
+    rows.extend([
+        row("API", &addresses.api),
+        row("S3", &addresses.s3),
+        row("Data", &data.display().to_string()),
+    ]);
     printer::table(&rows);
     if let Some(authority) = server.authority() {
         printer::line(format_args!(

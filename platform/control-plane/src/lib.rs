@@ -10,4 +10,4 @@ mod tokens;
 
 pub use router::{ControlPlane, router};
 pub use serve::serve;
-pub use tokens::{Credentials, MIGRATIONS, TokenError, Tokens};
+pub use tokens::{Credentials, MIGRATIONS, S3Key, TokenError, Tokens, s3_secret};

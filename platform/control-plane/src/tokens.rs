@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::http::Method;
 use model::{AccountId, TokenId};
 use product::House;
 use sha2::{Digest, Sha256};
@@ -12,7 +13,7 @@ use store::{
 use subtle::ConstantTimeEq;
 use tasks::{Clock, Tasks};
 
-use crate::scope::Policy;
+use crate::scope::{self, Policy};
 
 /// The control plane's tables in `meta.sqlite`.
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -110,6 +111,22 @@ pub(crate) struct NewToken {
     pub(crate) expires_ms: Option<u64>,
 }
 
+/// A token as R2's S3 API sees it.
+pub struct S3Key {
+    /// What requests are signed with.
+    pub secret: String,
+    /// Whether it may read objects.
+    pub can_read: bool,
+    /// Whether it may write objects.
+    pub can_write: bool,
+}
+
+impl std::fmt::Debug for S3Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("S3Key").field("can_write", &self.can_write).finish_non_exhaustive()
+    }
+}
+
 impl Token {
     /// `active`, or why it is not.
     pub(crate) fn status(&self, now_ms: u64) -> &'static str {
@@ -138,6 +155,19 @@ impl Tokens {
     #[must_use]
     pub fn accepts(&self, text: &str) -> bool {
         self.recognise(text).is_some()
+    }
+
+    /// The token as a key of R2's S3 API (Cloudflare: R2, S3 API tokens), if it may be used now: its id is the access key id,
+    /// its text's SHA-256 in hex the secret.
+    #[must_use]
+    pub fn s3_key(&self, id: &str) -> Option<S3Key> {
+        let token = self.get(&id.parse().ok()?).filter(|token| token.status(self.now_ms()) == "active")?;
+        let can = |method| scope::allows(&token.policies, &method, "/accounts/-/r2/buckets");
+        Some(S3Key {
+            secret: hex::encode(token.sha256),
+            can_read: can(Method::GET),
+            can_write: can(Method::PUT),
+        })
     }
 
     /// Makes a token that may do everything: the first one, or one for a server whose kept credentials are gone (a crash
@@ -274,6 +304,12 @@ fn all(db: &Connection, vault: &Vault) -> Result<Vec<Arc<Token>>, TokenError> {
         }));
     }
     Ok(tokens)
+}
+
+/// The secret of a token as a key of R2's S3 API.
+#[must_use]
+pub fn s3_secret(text: &str) -> String {
+    hex::encode(digest(text))
 }
 
 fn digest(text: &str) -> [u8; 32] {

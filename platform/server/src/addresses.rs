@@ -14,6 +14,8 @@ pub struct Addresses {
     pub https: Option<String>,
     /// Where the v4 API answers.
     pub api: String,
+    /// Where R2's S3 API answers.
+    pub s3: String,
     /// The server's process.
     pub pid: u32,
 }
@@ -21,11 +23,12 @@ pub struct Addresses {
 impl Addresses {
     /// The origins of bound sockets, served by this process.
     #[must_use]
-    pub fn new(http: SocketAddr, https: Option<SocketAddr>, api: SocketAddr) -> Self {
+    pub fn new(http: SocketAddr, https: Option<SocketAddr>, api: SocketAddr, s3: SocketAddr) -> Self {
         Self {
             http: format!("http://{http}"),
             https: https.map(|https| format!("https://{https}")),
             api: format!("http://{api}"),
+            s3: format!("http://{s3}"),
             pid: std::process::id(),
         }
     }

@@ -32,6 +32,12 @@ impl Credentials {
         }
     }
 
+    /// The secret that goes with the token's id in S3 clients.
+    #[must_use]
+    pub fn s3_secret(&self) -> String {
+        control_plane::s3_secret(&self.token)
+    }
+
     pub(crate) fn write(&self, data: &Path) -> Result<(), store::StoreError> {
         let text = serde_json::to_vec_pretty(self).expect("plain strings are always JSON");
         store::atomic_write(&file(data), &text, 0o600)

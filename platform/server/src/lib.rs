@@ -13,4 +13,4 @@ mod services;
 
 pub use addresses::Addresses;
 pub use credentials::Credentials;
-pub use server::{ServeError, Server, Start};
+pub use server::{S3_DEFAULT, ServeError, Server, Start};

@@ -1,7 +1,13 @@
 //! The server's life: open the data folder, open the products, wire them to the platform, open the doors; later close
 //! the doors, let what runs come to its end, and close the data folder.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use acme::{AcmeError, Nudge};
 use control_plane::{ControlPlane, Tokens};
@@ -28,6 +34,8 @@ use crate::{
     services::{Services, Waiting},
 };
 
+/// Where the S3 API answers if nothing is said.
+pub const S3_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8789));
 /// Read connections to `meta.sqlite`: the control plane alone reads it.
 const META_READERS: usize = 4;
 /// How long Workers' processes may take to end when the drain left them no time.
@@ -62,7 +70,7 @@ pub enum ServeError {
     /// An address cannot be had.
     #[error("listen on {address} for {door}: {cause}")]
     Listen {
-        /// `http`, `https` or `api`.
+        /// `http`, `https`, `api` or `s3`.
         door: &'static str,
         /// The address.
         address: SocketAddr,
@@ -122,8 +130,8 @@ impl Server {
         store::create_folder(&data.join("run")).map_err(failed("the folder"))?;
         let lock = lock(&data).await?;
         // Bound before anything is started: a port that is taken is the commonest mistake, and should cost nothing.
-        let Listeners { http, https, api } = listen_all(&settings).await?;
-        let addresses = Addresses::new(local(&http), https.as_ref().map(local), local(&api));
+        let Listeners { http, https, api, s3 } = listen_all(&settings).await?;
+        let addresses = Addresses::new(local(&http), https.as_ref().map(local), local(&api), local(&s3));
         let program = find_engine(&data, environment, own_program)?;
 
         let (clock, metrics, doors) = (Clock::system(), Metrics::new(), Tasks::new());
@@ -143,10 +151,8 @@ impl Server {
             &metrics,
         );
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
-        let local_hosts = Arc::new(Local::new(ingress.clone(), routes.clone()));
-        let egress =
-            egress::Egress::new(egress_settings(&settings), local_hosts, house.tasks.clone(), clock.clone())
-                .map_err(failed("the way out"))?;
+        let local_hosts = Local::new(ingress.clone(), routes.clone());
+        let egress = open_egress(&house, &settings, local_hosts)?;
         show_kv_usage(&kv.namespaces, &metrics);
         let doors_of_rooms = [&kv.product, &r2.product]
             .map(|product| product.binding.clone().expect("the room has a binding"));
@@ -160,6 +166,7 @@ impl Server {
         });
         register.attach(Arc::new(engine.clone()));
 
+        let s3_router = r2.buckets.s3(Arc::new(S3Keys(tokens.clone())), &settings.server.base_domain);
         let router = control_plane::router(ControlPlane {
             account: house.account.clone(),
             tokens,
@@ -172,6 +179,7 @@ impl Server {
         }
         doors.spawn_draining("ingress", ingress.serve(http));
         doors.spawn_draining("api", control_plane::serve(api, router, doors.clone()));
+        doors.spawn_draining("s3", control_plane::serve(s3, s3_router, doors.clone()));
         addresses.write(&data).map_err(failed("run/addresses.json"))?;
         let House { meta, tasks: house, .. } = house;
         let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
@@ -286,11 +294,22 @@ impl workers::Bindable for Exists {
     }
 }
 
+/// Tokens as the keys of the S3 API.
+struct S3Keys(Tokens);
+
+impl r2::AccessKeys for S3Keys {
+    fn find(&self, id: &str) -> Option<r2::AccessKey> {
+        let control_plane::S3Key { secret, can_read, can_write } = self.0.s3_key(id)?;
+        Some(r2::AccessKey { secret, can_read, can_write })
+    }
+}
+
 /// The sockets of all doors.
 struct Listeners {
     http: TcpListener,
     https: Option<TcpListener>,
     api: TcpListener,
+    s3: TcpListener,
 }
 
 async fn listen_all(settings: &Settings) -> Result<Listeners, ServeError> {
@@ -300,7 +319,24 @@ async fn listen_all(settings: &Settings) -> Result<Listeners, ServeError> {
         Some(address) => Some(listen("https", address).await?),
         None => None,
     };
-    Ok(Listeners { http, https, api: listen("api", server.api).await? })
+    let api = listen("api", server.api).await?;
+    let s3 = match server.s3 {
+        Some(address) => listen("s3", address).await?,
+        None => listen_for_s3().await?,
+    };
+    Ok(Listeners { http, https, api, s3 })
+}
+
+/// Nobody asked for an address, and perhaps nobody uses the door: a port that is taken is no reason not to start.
+async fn listen_for_s3() -> Result<TcpListener, ServeError> {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    match listen("s3", S3_DEFAULT).await {
+        Err(error) => {
+            tracing::warn!(%error, "The S3 API answers at another port (--s3 sets it)");
+            listen("s3", any).await
+        }
+        listening => listening,
+    }
 }
 
 async fn listen(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -338,6 +374,11 @@ async fn lock(data: &std::path::Path) -> Result<Lock, ServeError> {
 fn open_engine(house: &House, settings: engine::Settings, metrics: &Metrics) -> Result<Engine, ServeError> {
     let engine = Engine::new(settings, house.clock.clone(), house.tasks.clone(), metrics);
     engine.map_err(failed("the folder for sockets"))
+}
+
+fn open_egress(house: &House, settings: &Settings, local: Local) -> Result<egress::Egress, ServeError> {
+    let (settings, tasks, clock) = (egress_settings(settings), house.tasks.clone(), house.clock.clone());
+    egress::Egress::new(settings, Arc::new(local), tasks, clock).map_err(failed("the way out"))
 }
 
 async fn open_house(data: PathBuf, clock: Clock) -> Result<House, ServeError> {

@@ -141,6 +141,42 @@ impl R2Error {
     }
 }
 
+impl R2Error {
+    /// The word by which S3 clients know it (Cloudflare: R2 error codes).
+    pub(crate) fn s3_code(&self) -> &'static str {
+        match self {
+            Self::BucketNameInvalid => "InvalidBucketName",
+            Self::BucketMissing => "NoSuchBucket",
+            Self::BucketExists => "BucketAlreadyOwnedByYou",
+            Self::BucketNotEmpty => "BucketNotEmpty",
+            Self::BucketsTooMany => "TooManyBuckets",
+            Self::KeyInvalid => "InvalidObjectName",
+            Self::KeyMissing => "NoSuchKey",
+            Self::ObjectTooLarge => "EntityTooLarge",
+            Self::PartTooSmall => "EntityTooSmall",
+            Self::MetadataTooLarge => "MetadataTooLarge",
+            Self::BodyIncomplete => "IncompleteBody",
+            Self::DigestWrong { .. } => "BadDigest",
+            Self::DigestInvalid(_) => "InvalidDigest",
+            Self::StorageClassInvalid(_) => "InvalidStorageClass",
+            Self::CustomerKeyWrong => "AccessDenied",
+            Self::UploadMissing => "NoSuchUpload",
+            Self::PartMissing => "InvalidPart",
+            Self::UploadBad => "InvalidPart",
+            Self::PreconditionFailed => "PreconditionFailed",
+            Self::RangeInvalid => "InvalidRange",
+            Self::CustomerKeyUseless | Self::RequestInvalid => "InvalidRequest",
+            Self::MaxKeysInvalid
+            | Self::CursorInvalid
+            | Self::CustomerKeyInvalid
+            | Self::PartNumberInvalid
+            | Self::KeysTooMany => "InvalidArgument",
+            Self::Store(StoreError::ReadOnly(_) | StoreError::Closed) => "ServiceUnavailable",
+            Self::Store(_) => "InternalError",
+        }
+    }
+}
+
 impl From<R2Error> for ApiError {
     fn from(error: R2Error) -> Self {
         let (status, code, message) = error.answer();

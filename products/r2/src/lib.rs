@@ -1,4 +1,4 @@
-//! Buckets of objects: workerd's protocol and the v4 routes over one store. The room's README says what it
+//! Buckets of objects: workerd's protocol, the v4 routes and the S3 API over one store. The room's README says what it
 //! promises and where it differs from Cloudflare.
 #![doc = include_str!("../README.md")]
 
@@ -7,6 +7,7 @@ mod error;
 mod jobs;
 mod model;
 mod rest;
+mod s3;
 mod store;
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use ::model::BucketName;
 use ::store::StoreError;
 use product::{House, Product};
+
+pub use s3::{AccessKey, AccessKeys};
 
 use error::R2Error;
 use store::Store;
@@ -48,6 +51,11 @@ impl Buckets {
     /// Closes R2's files with a last checkpoint, once nothing uses them any more.
     pub async fn close(&self) {
         self.0.close().await;
+    }
+
+    /// Makes the S3 API's door for those who hold the keys. Buckets are also hosts below the base domain.
+    pub fn s3(&self, keys: Arc<dyn AccessKeys>, base_domain: &str) -> axum::Router {
+        s3::router(Arc::clone(&self.0), keys, base_domain)
     }
 
     /// Whether the bucket exists now.

@@ -46,6 +46,8 @@ pub struct Addresses {
     pub http: String,
     /// The v4 API, an origin likewise.
     pub api: String,
+    /// R2's S3 API, likewise.
+    pub s3: String,
     /// The server's process.
     pub pid: u32,
 }
@@ -104,7 +106,9 @@ impl ServerBuilder {
         let folder = self.folder.unwrap_or_else(|| Arc::new(DataFolder::new()));
         let binary = self.binary.unwrap_or_else(clients::server_binary);
         let mut serve = command(&binary);
-        serve.args(["serve", "--http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data"]).arg(folder.path());
+        serve
+            .args(["serve", "--http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--s3", "127.0.0.1:0", "--data"])
+            .arg(folder.path());
         if let Some(settings) = self.settings {
             let path = folder.path().join("settings.toml");
             fs::write(&path, settings).expect("write the settings file");

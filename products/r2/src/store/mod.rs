@@ -2,7 +2,6 @@
 //! of the room that knows tables and files; it decides nothing about names, limits or protocols.
 
 mod buckets;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the S3 API, whose door is not open yet"))]
 mod copy;
 mod files;
 mod list;
@@ -28,13 +27,12 @@ use tokio::sync::OnceCell;
 use crate::R2Error;
 
 pub(crate) use buckets::NewBucket;
-#[cfg(test)]
 pub(crate) use copy::{CopyFrom, CopyTo};
 use files::Files;
-pub(crate) use objects::{Get, Put};
+pub(crate) use objects::{Found, Get, Put};
 pub(crate) use read::OpenBody;
 pub(crate) use receive::{Expected, Incoming, NewBody};
-pub(crate) use uploads::{NewUpload, UploadId};
+pub(crate) use uploads::{NewUpload, UploadId, UploadPlace};
 
 /// Files that share the buckets between them. Never changed: a bucket's shard follows from its name.
 const SHARDS: usize = 4;

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     R2Error,
     model::{
-        Attributes, Checksums, Conditions, CustomMetadata, HttpMetadata, Key, MULTIPART_BYTES_MAX, NamedPart,
-        Object, PART_BYTES_MIN, Part, PartNumber, StorageClass, Upload,
+        Attributes, Checksums, Conditions, CustomMetadata, HttpMetadata, Key, ListQuery, MULTIPART_BYTES_MAX,
+        NamedPart, Object, PART_BYTES_MIN, Part, PartNumber, StorageClass, Upload, beyond,
     },
 };
 
@@ -36,6 +36,23 @@ pub(crate) struct NewUpload {
 pub(crate) struct UploadId {
     pub(crate) key: Key,
     pub(crate) id: String,
+}
+
+/// A place in the list of uploads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UploadPlace {
+    pub(crate) key: String,
+    /// `None` is behind all uploads of the key.
+    pub(crate) id: Option<String>,
+}
+
+/// One page of uploads.
+#[derive(Debug, Default)]
+pub(crate) struct UploadPage {
+    pub(crate) uploads: Vec<Upload>,
+    pub(crate) prefixes: Vec<String>,
+    /// Where the next page begins, if there is one.
+    pub(crate) next: Option<UploadPlace>,
 }
 
 /// An upload's row.
@@ -115,8 +132,22 @@ impl Store {
         self.shard(bucket)?.commit(write, new).await
     }
 
+    /// One page of the uploads that take parts, in the order of their keys, then of their ids.
+    pub(crate) async fn upload_list(
+        &self,
+        bucket: &BucketName,
+        query: ListQuery,
+        after: Option<UploadPlace>,
+    ) -> Result<UploadPage, R2Error> {
+        let name = bucket.as_str().to_owned();
+        let list = move |connection: &Connection| {
+            let (bucket, _) = rows::bucket(connection, &name)?;
+            uploads(connection, bucket, &query, after)
+        };
+        self.shard(bucket)?.database.read(list).await
+    }
+
     /// The parts of an upload that takes parts, in order: at most `limit` behind number `after`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the S3 API, whose door is not open yet"))]
     pub(crate) async fn part_list(
         &self,
         bucket: &BucketName,
@@ -202,6 +233,48 @@ impl Store {
             Ok(((), doomed))
         };
         self.shard(bucket)?.commit(write, Vec::new()).await
+    }
+}
+
+fn uploads(
+    connection: &Connection,
+    bucket: i64,
+    query: &ListQuery,
+    after: Option<UploadPlace>,
+) -> Result<UploadPage, R2Error> {
+    let mut page = UploadPage::default();
+    let mut last = None;
+    let (mut key, mut id) = (query.lower_bound(), String::new());
+    if let Some(after) = after {
+        // Without an id, behind all uploads of the key.
+        let begin = match after.id {
+            Some(id) => (after.key.into_bytes(), id),
+            None => ([after.key.as_bytes(), &[0]].concat(), String::new()),
+        };
+        (key, id) = begin.max((key, id));
+    }
+    let mut select = connection.prepare_cached(
+        "SELECT key, id, started_ms, storage_class FROM upload
+         WHERE bucket = ?1 AND (?2, ?3) < (key, id) AND key < ?4 AND finished_ms IS NULL ORDER BY key, id",
+    )?;
+    'seek: loop {
+        let mut found = select.query(params![bucket, key, id, query.upper_bound()])?;
+        while let Some(row) = found.next()? {
+            if page.uploads.len() + page.prefixes.len() == query.limit() {
+                page.next = last;
+                return Ok(page);
+            }
+            let upload = described(row)?;
+            if let Some(prefix) = query.fold(&upload.key) {
+                last = Some(UploadPlace { key: prefix.to_owned(), id: None });
+                (key, id) = (beyond(prefix), String::new());
+                page.prefixes.push(prefix.to_owned());
+                continue 'seek;
+            }
+            last = Some(UploadPlace { key: upload.key.clone(), id: Some(upload.id.clone()) });
+            page.uploads.push(upload);
+        }
+        return Ok(page);
     }
 }
 

@@ -1,0 +1,193 @@
+//! Door 3: the S3 API. The crate `s3s` reads requests, checks signatures and writes answers; here is what each operation means.
+//! An operation that R2 does not have is one that is not here: `s3s` answers it with `NotImplemented`.
+
+mod buckets;
+mod describe;
+mod keys;
+mod list;
+mod objects;
+mod payload;
+mod request;
+mod uploads;
+
+pub use keys::{AccessKey, AccessKeys};
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{Response, StatusCode},
+};
+use s3s::{
+    S3, S3Request, S3Response, S3Result, StdError,
+    config::{S3Config, StaticConfigProvider},
+    dto::*,
+    service::{S3Service, S3ServiceBuilder},
+};
+
+use crate::store::Store;
+
+/// Largest body that is XML: 10,000 parts with their checksums, or 1,000 keys of 1,024 bytes with all of them escaped.
+const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How far a client's clock may be off (AWS: SigV4, `RequestTimeTooSkewed`).
+const CLOCK_SKEW_S_MAX: u32 = 15 * 60;
+
+/// Makes the door. Buckets answer at `/<bucket>` and at the hosts `<bucket>.<base_domain>` and `<bucket>.s3.<base_domain>`.
+pub(crate) fn router(store: Arc<Store>, keys: Arc<dyn AccessKeys>, base_domain: &str) -> Router {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = XML_BYTES_MAX;
+    config.presigned_url_max_skew_time_secs = CLOCK_SKEW_S_MAX;
+    let mut service = S3ServiceBuilder::new(Door { store });
+    service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    service.set_auth(keys::Secrets(Arc::clone(&keys)));
+    service.set_access(keys::Rights(keys));
+    service.set_host(request::Hosts::new(base_domain));
+    service.set_validation(request::Names);
+    Router::new().fallback(answer).with_state(service.build())
+}
+
+async fn answer(State(service): State<S3Service>, request: Request) -> Response<Body> {
+    let answered = match request::refuse_what_r2_lacks(&request) {
+        Err(refusal) => refusal.to_http_response().map_err(|error| error.to_string()),
+        Ok(()) => {
+            let request = request.map(|body| s3s::Body::http_body_unsync(payload::Patient::new(body)));
+            service.call(request).await.map_err(|error| StdError::from(error).to_string())
+        }
+    };
+    answered.map_or_else(
+        |error| {
+            tracing::error!(%error, "An S3 answer could not be written");
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        },
+        |response| response.map(Body::new),
+    )
+}
+
+/// All operations, over one store.
+#[derive(Debug, Clone)]
+struct Door {
+    store: Arc<Store>,
+}
+
+/// What an operation is given and what it answers, as `s3s` has it.
+type Given<T> = S3Request<T>;
+type Answer<T> = S3Result<S3Response<T>>;
+
+#[async_trait::async_trait]
+impl S3 for Door {
+    async fn list_buckets(&self, given: Given<ListBucketsInput>) -> Answer<ListBucketsOutput> {
+        buckets::list(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn head_bucket(&self, given: Given<HeadBucketInput>) -> Answer<HeadBucketOutput> {
+        buckets::head(&self.store, &given.input).map(S3Response::new)
+    }
+
+    async fn create_bucket(&self, given: Given<CreateBucketInput>) -> Answer<CreateBucketOutput> {
+        buckets::create(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn delete_bucket(&self, given: Given<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
+        buckets::delete(&self.store, &given.input).await.map(S3Response::new)
+    }
+
+    async fn get_bucket_location(
+        &self,
+        given: Given<GetBucketLocationInput>,
+    ) -> Answer<GetBucketLocationOutput> {
+        buckets::location(&self.store, &given.input).map(S3Response::new)
+    }
+
+    async fn get_bucket_encryption(
+        &self,
+        given: Given<GetBucketEncryptionInput>,
+    ) -> Answer<GetBucketEncryptionOutput> {
+        buckets::encryption(&self.store, &given.input).map(S3Response::new)
+    }
+
+    async fn list_objects(&self, given: Given<ListObjectsInput>) -> Answer<ListObjectsOutput> {
+        list::objects(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn list_objects_v2(&self, given: Given<ListObjectsV2Input>) -> Answer<ListObjectsV2Output> {
+        list::objects_v2(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn head_object(&self, given: Given<HeadObjectInput>) -> Answer<HeadObjectOutput> {
+        objects::head(&self.store, given.input)
+    }
+
+    async fn get_object(&self, given: Given<GetObjectInput>) -> Answer<GetObjectOutput> {
+        objects::get(&self.store, given.input).await
+    }
+
+    async fn put_object(&self, given: Given<PutObjectInput>) -> Answer<PutObjectOutput> {
+        request::refuse_headers(&given.headers)?;
+        buckets::create_if_asked(&self.store, &given.headers, &given.input.bucket).await?;
+        let trailer = payload::Trailer::new(&given.headers, given.trailing_headers);
+        objects::put(&self.store, given.input, trailer).await.map(S3Response::new)
+    }
+
+    async fn copy_object(&self, given: Given<CopyObjectInput>) -> Answer<CopyObjectOutput> {
+        request::refuse_headers(&given.headers)?;
+        buckets::create_if_asked(&self.store, &given.headers, &given.input.bucket).await?;
+        let conditions = request::conditions_of_target(&given.headers);
+        objects::copy(&self.store, given.input, conditions).await.map(S3Response::new)
+    }
+
+    async fn delete_object(&self, given: Given<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
+        objects::delete(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn delete_objects(&self, given: Given<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
+        objects::delete_many(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        given: Given<CreateMultipartUploadInput>,
+    ) -> Answer<CreateMultipartUploadOutput> {
+        request::refuse_headers(&given.headers)?;
+        buckets::create_if_asked(&self.store, &given.headers, &given.input.bucket).await?;
+        uploads::create(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn upload_part(&self, given: Given<UploadPartInput>) -> Answer<UploadPartOutput> {
+        let trailer = payload::Trailer::new(&given.headers, given.trailing_headers);
+        uploads::part_put(&self.store, given.input, trailer).await.map(S3Response::new)
+    }
+
+    async fn upload_part_copy(&self, given: Given<UploadPartCopyInput>) -> Answer<UploadPartCopyOutput> {
+        uploads::part_copy(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        given: Given<CompleteMultipartUploadInput>,
+    ) -> Answer<CompleteMultipartUploadOutput> {
+        uploads::complete(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        given: Given<AbortMultipartUploadInput>,
+    ) -> Answer<AbortMultipartUploadOutput> {
+        uploads::abort(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn list_parts(&self, given: Given<ListPartsInput>) -> Answer<ListPartsOutput> {
+        list::parts(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        given: Given<ListMultipartUploadsInput>,
+    ) -> Answer<ListMultipartUploadsOutput> {
+        list::uploads(&self.store, given.input).await.map(S3Response::new)
+    }
+}

@@ -1,0 +1,225 @@
+//! What requests say, in R2's words: hosts, names, conditions, customers' keys; and what no request may say.
+
+use std::borrow::Cow;
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, header},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use form_urlencoded::parse;
+use model::BucketName;
+use s3s::{
+    S3Error, S3ErrorCode, S3Result,
+    dto::{CopySource, ETag, ETagCondition, Timestamp, TimestampFormat},
+    host::{S3Host, VirtualHost},
+    s3_error,
+    validation::NameValidation,
+};
+use time::OffsetDateTime;
+
+use crate::{
+    R2Error,
+    model::{Conditions, CustomerKey, Etag, EtagMatch, Key},
+};
+
+/// Headers of S3 that R2 refuses (Cloudflare: S3 API compatibility).
+const REFUSED_HEADERS: [&str; 7] = [
+    "x-amz-tagging",
+    "x-amz-website-redirect-location",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-write-offset-bytes",
+];
+
+/// The longest that a presigned address may be good for (AWS: SigV4 query parameters, `X-Amz-Expires`).
+const PRESIGNED_S_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// Refuses what `s3s` can do and R2 cannot: signatures of version 2, presigned addresses without limit, and forms, which it
+/// would also read into memory whole.
+pub(super) fn refuse_what_r2_lacks(request: &Request) -> S3Result<()> {
+    let header = |name| request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    let form = b"multipart/form-data";
+    let kind = header(header::CONTENT_TYPE).trim_ascii_start();
+    if request.method() == Method::POST
+        && kind.get(..form.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(form))
+    {
+        return Err(s3_error!(NotImplemented, "PostObject is not implemented"));
+    }
+    let query = || parse(request.uri().query().unwrap_or_default().as_bytes());
+    if header(header::AUTHORIZATION).starts_with(b"AWS ") || query().any(|(name, _)| name == "AWSAccessKeyId")
+    {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Please use AWS4-HMAC-SHA256: signature version 2 is not supported."
+        ));
+    }
+    let expires = query().find(|(name, _)| name == "X-Amz-Expires");
+    if expires.is_some_and(|(_, value)| value.parse::<u64>().is_ok_and(|seconds| PRESIGNED_S_MAX < seconds)) {
+        return Err(s3_error!(
+            AuthorizationQueryParametersError,
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses what would silently mean nothing.
+pub(super) fn refuse_headers(headers: &HeaderMap) -> S3Result<()> {
+    for name in REFUSED_HEADERS {
+        if let Some(value) = headers.get(name) {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            return Err(s3_error!(NotImplemented, "Header '{name}' with value '{value}' not implemented"));
+        }
+    }
+    Ok(())
+}
+
+/// Which hosts name a bucket.
+pub(super) struct Hosts {
+    /// Without a leading dot, the longest first.
+    domains: [String; 2],
+}
+
+impl Hosts {
+    pub(super) fn new(base_domain: &str) -> Self {
+        Self { domains: [format!("s3.{base_domain}"), base_domain.to_owned()] }
+    }
+}
+
+impl S3Host for Hosts {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.');
+        let bucket = self.domains.iter().find_map(|domain| {
+            let below = name.strip_suffix(domain.as_str())?;
+            (below.is_empty() || below.ends_with('.')).then(|| below.trim_end_matches('.'))
+        });
+        let whole = VirtualHost::new(name);
+        Ok(match bucket {
+            Some(bucket) if !bucket.is_empty() => whole.with_bucket(bucket),
+            _ => whole,
+        })
+    }
+}
+
+/// R2's rules for names are the model's: `s3s` lets all pass.
+pub(super) struct Names;
+
+impl NameValidation for Names {
+    fn validate_bucket_name(&self, _name: &str) -> bool {
+        true
+    }
+}
+
+pub(super) fn bucket(name: &str) -> Result<BucketName, R2Error> {
+    name.parse().map_err(|_malformed| R2Error::BucketNameInvalid)
+}
+
+/// What a copy reads from.
+pub(super) fn source(source: &CopySource) -> S3Result<(BucketName, Key)> {
+    match source {
+        CopySource::Bucket { bucket: name, key, version_id: None } => {
+            Ok((bucket(name)?, Key::parse(&**key)?))
+        }
+        CopySource::Bucket { .. } => {
+            Err(s3_error!(NotImplemented, "Versions of objects are not implemented"))
+        }
+        CopySource::AccessPoint { .. } | CopySource::Outpost { .. } => {
+            Err(s3_error!(InvalidArgument, "The copy source must be a bucket and a key"))
+        }
+    }
+}
+
+/// Conditions as headers say them: dates without fractions.
+pub(super) fn conditions(
+    matches: Option<ETagCondition>,
+    does_not_match: Option<ETagCondition>,
+    unmodified_since: Option<Timestamp>,
+    modified_since: Option<Timestamp>,
+) -> Conditions {
+    let ms = |moment: Timestamp| {
+        let moment: OffsetDateTime = moment.into();
+        moment.unix_timestamp().saturating_mul(1000)
+    };
+    Conditions {
+        etag_matches: matches.map(etags),
+        etag_does_not_match: does_not_match.map(etags),
+        // "Unmodified since" holds in the second itself, while `uploaded_before_ms` means before it.
+        uploaded_before_ms: unmodified_since.map(|moment| ms(moment).saturating_add(1000)),
+        uploaded_after_ms: modified_since.map(ms),
+        is_in_whole_seconds: true,
+    }
+}
+
+/// The conditions that a copy puts on what it replaces (Cloudflare: R2's extensions to the S3 API).
+pub(super) fn conditions_of_target(headers: &HeaderMap) -> Conditions {
+    let etag = |name: &str| ETagCondition::parse_http_header(headers.get(name)?.as_bytes()).ok();
+    let moment = |name: &str| {
+        let text = headers.get(name)?.to_str().ok()?;
+        Timestamp::parse(TimestampFormat::HttpDate, text).ok()
+    };
+    conditions(
+        etag("cf-copy-destination-if-match").or_else(|| etag(header::IF_MATCH.as_str())),
+        etag("cf-copy-destination-if-none-match").or_else(|| etag(header::IF_NONE_MATCH.as_str())),
+        moment("cf-copy-destination-if-unmodified-since"),
+        moment("cf-copy-destination-if-modified-since"),
+    )
+}
+
+fn etags(condition: ETagCondition) -> Vec<Etag> {
+    let (value, kind) = match condition {
+        ETagCondition::Any => (String::new(), EtagMatch::Wildcard),
+        ETagCondition::ETag(ETag::Strong(value)) => (value, EtagMatch::Strong),
+        ETagCondition::ETag(ETag::Weak(value)) => (value, EtagMatch::Weak),
+    };
+    vec![Etag { value, kind }]
+}
+
+/// A customer's key from its three headers.
+pub(super) fn customer_key(
+    algorithm: Option<&str>,
+    key: Option<&str>,
+    md5: Option<&str>,
+) -> S3Result<Option<CustomerKey>> {
+    let (Some(algorithm), Some(key)) = (algorithm, key) else {
+        return match (algorithm, key, md5) {
+            (None, None, None) => Ok(None),
+            _ => Err(s3_error!(
+                InvalidArgument,
+                "Requests specifying Server Side Encryption with Customer provided keys must provide an algorithm and a key."
+            )),
+        };
+    };
+    if algorithm != "AES256" {
+        return Err(s3_error!(InvalidEncryptionAlgorithmError, "The encryption algorithm must be AES256."));
+    }
+    let bytes = BASE64_STANDARD.decode(key).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let key = CustomerKey::new(bytes.ok_or(R2Error::CustomerKeyInvalid)?);
+    let is_other = |md5: &str| BASE64_STANDARD.decode(md5).ok().is_none_or(|md5| md5 != key.md5());
+    if md5.is_some_and(is_other) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "The calculated MD5 hash of the key did not match the hash that was provided."
+        ));
+    }
+    Ok(Some(key))
+}
+
+/// Bytes in base64 that a header promised to be a digest of `length` bytes.
+pub(super) fn digest(name: &'static str, text: &str, length: usize) -> Result<Vec<u8>, R2Error> {
+    let bytes = BASE64_STANDARD.decode(text).ok().filter(|bytes| bytes.len() == length);
+    bytes.ok_or(R2Error::DigestInvalid(name))
+}
+
+impl From<R2Error> for S3Error {
+    fn from(error: R2Error) -> Self {
+        let (status, _, message) = error.answer();
+        let code = error.s3_code();
+        let code = S3ErrorCode::from_bytes(code.as_bytes()).unwrap_or(S3ErrorCode::Custom(code.into()));
+        let mut answer = Self::with_message(code, Cow::from(message));
+        answer.set_status_code(status);
+        answer
+    }
+}
