@@ -6,6 +6,7 @@ mod kv;
 mod kv_text;
 mod r2;
 mod refusals;
+mod s3;
 mod sdks;
 mod skerry;
 mod terminal;

@@ -4,16 +4,18 @@ use std::{io::Write as _, path::Path, process::Command};
 
 use testkit::{Clients, Server, command};
 
-/// Runs a program that speaks to the server, to its end.
-async fn run(server: &Server, mut program: Command) {
-    program.env_clear().envs(server.environment());
+/// Runs a program that speaks to the server, to its end; what it printed.
+pub(crate) async fn run(server: &Server, mut program: Command) -> String {
+    program.env_clear().env("LANG", "C.UTF-8").envs(server.environment());
     let output = tokio::task::spawn_blocking(move || program.output()).await.expect("no panic");
     let output = output.expect("start the program");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{errors}", String::from_utf8_lossy(&output.stdout));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}\n{errors}");
+    printed
 }
 
-fn script(name: &str) -> std::path::PathBuf {
+pub(crate) fn script(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testing/clients").join(name)
 }
 
@@ -38,7 +40,7 @@ async fn the_python_sdk_keeps_namespaces_keys_and_values() {
 }
 
 /// Past the capture of the test's output: nobody should take it for tested.
-fn skip() {
+pub(crate) fn skip() {
     let said = "SKIPPED: no Python clients on this machine (Debian: apt-get install python3-venv); their tests did not run\n";
     std::io::stderr().write_all(said.as_bytes()).expect("stderr is open");
 }
