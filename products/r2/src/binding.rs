@@ -302,7 +302,8 @@ async fn object_list(store: &Store, bucket: &BucketName, call: ListCall) -> Resu
             Listed::Prefix(prefix) => json!(prefix),
         };
         bytes += line.to_string().len() + 1;
-        if METADATA_BYTES_MAX < bytes {
+        // Each page goes on at least by one.
+        if METADATA_BYTES_MAX < bytes && last.is_some() {
             is_truncated = true;
             break;
         }
@@ -358,7 +359,7 @@ impl PutCall {
         let pairs = self.custom_fields.iter().flatten().map(|pair| (pair.k.clone(), pair.v.clone()));
         let http = self.http_fields.as_ref().map(WireHttp::read).unwrap_or_default();
         let storage_class = self.storage_class.as_deref().map(StorageClass::parse).transpose()?;
-        Ok(Attributes { http, custom: CustomMetadata::parse(pairs.collect())?, storage_class })
+        Attributes::new(http, CustomMetadata::parse(pairs.collect())?, storage_class)
     }
 
     fn expected(&self) -> Result<Expected, R2Error> {

@@ -44,6 +44,8 @@ pub(crate) enum R2Error {
     CursorInvalid,
     #[error("The storage class `{0}` is not valid: use `Standard` or `InfrequentAccess`.")]
     StorageClassInvalid(String),
+    #[error("The `Expires` you specified is not a date as HTTP writes it.")]
+    ExpiresInvalid,
     #[error("The customer key is not valid: it must be 32 bytes.")]
     CustomerKeyInvalid,
     #[error("The object is encrypted with a customer key: pass the same key to read it.")]
@@ -125,6 +127,7 @@ impl R2Error {
             Self::PartMissing => (StatusCode::BAD_REQUEST, 10_025),
             Self::StorageClassInvalid(_)
             | Self::CustomerKeyInvalid
+            | Self::ExpiresInvalid
             | Self::CustomerKeyUseless
             | Self::PartNumberInvalid
             | Self::KeysTooMany
@@ -169,6 +172,7 @@ impl R2Error {
             Self::MaxKeysInvalid
             | Self::CursorInvalid
             | Self::CustomerKeyInvalid
+            | Self::ExpiresInvalid
             | Self::PartNumberInvalid
             | Self::KeysTooMany => "InvalidArgument",
             Self::Store(StoreError::ReadOnly(_) | StoreError::Closed) => "ServiceUnavailable",

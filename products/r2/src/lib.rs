@@ -4,6 +4,7 @@
 
 mod binding;
 mod error;
+mod headers;
 mod jobs;
 mod model;
 mod rest;

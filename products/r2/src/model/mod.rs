@@ -23,7 +23,7 @@ pub(crate) const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 - 5 * 1024 * 102
 /// Largest object of several parts: 5 TiB less 5 GiB.
 pub(crate) const MULTIPART_BYTES_MAX: u64 = 5 * 1024 * (1024 * 1024 * 1024) - 5 * 1024 * 1024 * 1024;
 
-/// Most bytes of custom metadata, names and values together.
+/// Most bytes of custom metadata, names and values together; and of HTTP metadata, where no source gives a limit.
 pub(crate) const METADATA_BYTES_MAX: usize = 8192;
 
 /// Most objects and common prefixes of one page, and the page's size if none is asked for.
@@ -138,6 +138,28 @@ pub(crate) struct Attributes {
     pub(crate) custom: CustomMetadata,
     /// `None` takes the bucket's.
     pub(crate) storage_class: Option<StorageClass>,
+}
+
+impl Attributes {
+    /// Checks that what the writer says is of a size that can be told again.
+    pub(crate) fn new(
+        http: HttpMetadata,
+        custom: CustomMetadata,
+        storage_class: Option<StorageClass>,
+    ) -> Result<Self, R2Error> {
+        let texts = [
+            &http.content_type,
+            &http.content_language,
+            &http.content_disposition,
+            &http.content_encoding,
+            &http.cache_control,
+        ];
+        let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
+        if METADATA_BYTES_MAX < bytes {
+            return Err(R2Error::MetadataTooLarge);
+        }
+        Ok(Self { http, custom, storage_class })
+    }
 }
 
 /// Checksums in lower-case hex that the writer asked to be kept. An MD5 stands in the etag.

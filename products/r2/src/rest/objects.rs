@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header},
+    http::{HeaderMap, HeaderName, Response, Uri, header},
 };
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -15,7 +15,8 @@ use v4::{ApiError, Envelope, Path, rfc3339};
 use super::{find_bucket, text};
 use crate::{
     R2Error,
-    model::{Attributes, Conditions, HttpMetadata, Key, Object, StorageClass},
+    headers::describe,
+    model::{Attributes, Conditions, CustomMetadata, HttpMetadata, Key, Object, StorageClass},
     store::{Get, Incoming, Put, Store},
 };
 
@@ -108,7 +109,9 @@ pub(super) struct WireKey {
 fn attributes(headers: &HeaderMap) -> Result<Attributes, R2Error> {
     let kept = |name: HeaderName| text(headers, name.as_str()).map(str::to_owned);
     let expires = text(headers, header::EXPIRES.as_str());
-    let expires = expires.and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
+    let expires = expires
+        .map(|text| OffsetDateTime::parse(text, &Rfc2822).map_err(|_malformed| R2Error::ExpiresInvalid));
+    let expires = expires.transpose()?;
     let http = HttpMetadata {
         content_type: kept(header::CONTENT_TYPE),
         content_language: kept(header::CONTENT_LANGUAGE),
@@ -118,25 +121,5 @@ fn attributes(headers: &HeaderMap) -> Result<Attributes, R2Error> {
         cache_expiry: expires.and_then(|moment| u64::try_from(moment.unix_timestamp() * 1000).ok()),
     };
     let storage_class = text(headers, STORAGE_CLASS).map(StorageClass::parse).transpose()?;
-    Ok(Attributes { http, storage_class, ..Attributes::default() })
-}
-
-/// What a reader is told of an object. Text that cannot stand in a header is left out.
-fn describe(object: &Object, headers: &mut HeaderMap) {
-    let http = &object.http;
-    let texts = [
-        (header::CONTENT_TYPE, &http.content_type),
-        (header::CONTENT_LANGUAGE, &http.content_language),
-        (header::CONTENT_DISPOSITION, &http.content_disposition),
-        (header::CONTENT_ENCODING, &http.content_encoding),
-        (header::CACHE_CONTROL, &http.cache_control),
-    ];
-    for (name, text) in texts {
-        if let Some(Ok(value)) = text.as_ref().map(|text| HeaderValue::from_bytes(text.as_bytes())) {
-            headers.insert(name, value);
-        }
-    }
-    if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", object.etag)) {
-        headers.insert(header::ETAG, etag);
-    }
+    Attributes::new(http, CustomMetadata::default(), storage_class)
 }

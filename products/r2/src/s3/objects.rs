@@ -120,11 +120,8 @@ pub(super) async fn put(store: &Store, input: PutObjectInput, trailer: Trailer) 
         cache_control: input.cache_control,
         expires: input.expires,
     };
-    let attributes = Attributes {
-        http: described.into(),
-        custom: custom(input.metadata)?,
-        storage_class: parse_class(input.storage_class.as_ref())?,
-    };
+    let class = parse_class(input.storage_class.as_ref())?;
+    let attributes = Attributes::new(described.into(), custom(input.metadata)?, class)?;
     let conditions = request::conditions(input.if_match, input.if_none_match, None, None);
     let promised = Checksum {
         checksum_crc32: input.checksum_crc32,
@@ -189,7 +186,7 @@ pub(super) async fn copy(
         expires: input.expires,
     };
     let attributes = if replaces {
-        Some(Attributes { http: described.into(), custom: custom(input.metadata)?, storage_class })
+        Some(Attributes::new(described.into(), custom(input.metadata)?, storage_class)?)
     } else if let Some(class) = storage_class {
         let source = store.head(&from.bucket, &from.key)?;
         Some(Attributes { http: source.http, custom: source.custom, storage_class: Some(class) })

@@ -34,11 +34,8 @@ pub(super) async fn create(
         cache_control: input.cache_control,
         expires: input.expires,
     };
-    let attributes = Attributes {
-        http: described.into(),
-        custom: custom(input.metadata)?,
-        storage_class: parse_class(input.storage_class.as_ref())?,
-    };
+    let class = parse_class(input.storage_class.as_ref())?;
+    let attributes = Attributes::new(described.into(), custom(input.metadata)?, class)?;
     let ssec_key_md5 = customer_key.as_ref().map(CustomerKey::md5);
     let new = NewUpload { key, attributes, ssec_key_md5 };
     let id = store.upload_create(&request::bucket(&input.bucket)?, new).await?;
