@@ -10,6 +10,7 @@ mod memory;
 mod outgoing;
 mod pages;
 mod points;
+mod r2_ledger;
 mod recovery;
 mod refusals;
 mod secrets;
