@@ -231,15 +231,21 @@ def customer_keys():
     refused(lambda: s3.get_object(Bucket=BUCKET, Key="secret", **other), "AccessDenied", 403)
 
 
-def presigned():
-    def ask(url, method="GET", data=None, headers={}):
-        request = urllib.request.Request(url, method=method, data=data, headers=headers)
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
+def ask_all(url, method="GET", data=None, headers={}):
+    """Status, body and headers of the answer to a request that no SDK makes."""
+    request = urllib.request.Request(url, method=method, data=data, headers=headers)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, answer.read(), {name.lower(): value for name, value in answer.headers.items()}
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), {name.lower(): value for name, value in error.headers.items()}
 
+
+def ask(*arguments, **more):
+    return ask_all(*arguments, **more)[:2]
+
+
+def presigned():
     put = s3.generate_presigned_url("put_object", {"Bucket": BUCKET, "Key": "signed", "ContentType": "text/plain"})
     assert ask(put, "PUT", b"by a browser", {"content-type": "text/plain"})[0] == 200
     assert ask(put, "PUT", b"as another type", {"content-type": "text/html"})[0] == 403
@@ -272,6 +278,40 @@ def presigned():
         assert ask(here, headers={"host": address.netloc}) == (200, b"by a browser"), host
 
 
+def rules():
+    refused(lambda: s3.get_bucket_cors(Bucket=BUCKET), "NoSuchCORSConfiguration", 404)
+    rule = {
+        "AllowedMethods": ["GET", "PUT"],
+        "AllowedOrigins": ["https://app.example"],
+        "AllowedHeaders": ["content-type"],
+        "ExposeHeaders": ["ETag"],
+        "MaxAgeSeconds": 60,
+    }
+    s3.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [rule]})
+    assert s3.get_bucket_cors(Bucket=BUCKET)["CORSRules"] == [rule]
+    put = s3.generate_presigned_url("put_object", {"Bucket": BUCKET, "Key": "page"})
+    origin = {"origin": "https://app.example"}
+    preflight = {**origin, "access-control-request-method": "PUT", "access-control-request-headers": "content-type"}
+    status, _, headers = ask_all(put, "OPTIONS", headers=preflight)
+    assert (status, headers["access-control-allow-origin"]) == (204, "https://app.example"), (status, headers)
+    status, _, headers = ask_all(put, "PUT", b"by a page", origin)
+    assert (status, headers["access-control-expose-headers"]) == (200, "ETag"), (status, headers)
+    status, _, headers = ask_all(put, "OPTIONS", headers={**preflight, "origin": "https://other.example"})
+    assert status == 403 and "access-control-allow-origin" not in headers, (status, headers)
+    s3.delete_bucket_cors(Bucket=BUCKET)
+
+    default = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    assert default[0]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}, default
+    rule = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 3}}
+    move = {**rule, "ID": "old", "Expiration": {"Days": 30}, "Transitions": [{"Days": 9, "StorageClass": "STANDARD_IA"}]}
+    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule, move]})
+    assert s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"] == [rule, move]
+    tagged = {**rule, "Filter": {"Tag": {"Key": "a", "Value": "b"}}}
+    write = lambda: s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [tagged]})
+    refused(write, "NotImplemented", 501)
+    s3.delete_bucket_lifecycle(Bucket=BUCKET)
+
+
 def strangers():
     stranger = lambda **keys: boto3.client("s3", region_name=REGION, config=Config(retries={"max_attempts": 1}), **keys)
     wrong = stranger(aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_secret_access_key="wrong")
@@ -292,6 +332,6 @@ def ends():
     assert s3.list_buckets()["Buckets"] == []
 
 
-for step in [buckets, objects, odd_keys, lists, copies, multipart, customer_keys, presigned, strangers, ends]:
+for step in [buckets, objects, odd_keys, lists, copies, multipart, customer_keys, presigned, rules, strangers, ends]:
     step()
 print("every answer is as it should be")

@@ -68,6 +68,12 @@ pub(crate) enum R2Error {
     KeysTooMany,
     #[error("Metadata missing or invalid")]
     RequestInvalid,
+    #[error("The CORS configuration does not exist.")]
+    CorsMissing,
+    #[error("The CORS configuration is not valid: {0}.")]
+    CorsInvalid(String),
+    #[error("The lifecycle configuration is not valid: {0}.")]
+    LifecycleInvalid(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -133,6 +139,8 @@ impl R2Error {
             | Self::KeysTooMany
             | Self::CursorInvalid
             | Self::RequestInvalid => (StatusCode::BAD_REQUEST, 10_029),
+            Self::CorsMissing => (StatusCode::NOT_FOUND, 10_059),
+            Self::CorsInvalid(_) | Self::LifecycleInvalid(_) => (StatusCode::BAD_REQUEST, 10_040),
             Self::CustomerKeyWrong => (StatusCode::FORBIDDEN, 10_003),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, 10_031),
             Self::DigestWrong { .. } => (StatusCode::BAD_REQUEST, 10_037),
@@ -168,7 +176,9 @@ impl R2Error {
             Self::UploadBad => "InvalidPart",
             Self::PreconditionFailed => "PreconditionFailed",
             Self::RangeInvalid => "InvalidRange",
+            Self::CorsMissing => "NoSuchCORSConfiguration",
             Self::CustomerKeyUseless | Self::RequestInvalid => "InvalidRequest",
+            Self::CorsInvalid(_) | Self::LifecycleInvalid(_) => "MalformedXML",
             Self::MaxKeysInvalid
             | Self::CursorInvalid
             | Self::CustomerKeyInvalid

@@ -1,13 +1,16 @@
-//! What nobody waits for: collecting what an interruption left behind, and forgetting finished uploads. Idempotent; a
-//! missed round changes nothing that a caller can see.
+//! What nobody waits for: collecting what an interruption left behind, forgetting finished uploads, and applying the buckets'
+//! lifecycle rules. Idempotent; a missed round is made up for by the next.
 
 use std::{sync::Arc, time::Duration};
 
 use tasks::Tasks;
 
-use crate::store::Store;
+use crate::{
+    R2Error,
+    store::{Done, Store},
+};
 
-/// Time between two sweeps; what they remove only costs space.
+/// Time between two rounds. Cloudflare promises lifecycles within a day.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Collects orphans once, then sweeps now and then until the server stops.
@@ -20,7 +23,7 @@ pub(crate) fn start(store: Arc<Store>, tasks: &Tasks) {
         }
         let mut is_failing = false;
         loop {
-            let swept = store.sweep().await;
+            let swept = round(&store).await;
             if let (Err(error), false) = (&swept, is_failing) {
                 tracing::warn!(%error, "R2 could not be swept; dead files take space until it works again");
             }
@@ -28,4 +31,13 @@ pub(crate) fn start(store: Arc<Store>, tasks: &Tasks) {
             tokio::time::sleep(SWEEP_INTERVAL).await;
         }
     });
+}
+
+async fn round(store: &Store) -> Result<(), R2Error> {
+    store.sweep().await?;
+    store
+        .apply_lifecycles(|bucket, rule, Done { deleted, moved, aborted }| {
+            tracing::info!(%bucket, rule, deleted, moved, aborted, "Applied a lifecycle rule");
+        })
+        .await
 }

@@ -1,10 +1,16 @@
 //! R2's words and limits: buckets, keys, objects and what they carry. Nothing here knows a table or a protocol.
 
 mod conditions;
+mod cors;
+mod lifecycle;
 mod list;
 mod range;
 
 pub(crate) use conditions::{Conditions, Etag, EtagMatch};
+pub(crate) use cors::{Allowed, Cors, CorsRule};
+pub(crate) use lifecycle::{
+    ClassTransition, Conditions as LifecycleConditions, Lifecycle, LifecycleRule, Moment, Transition,
+};
 pub(crate) use list::{After, ListQuery, Listed, Page, beyond};
 pub(crate) use range::{Range, Span};
 

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod objects;
+mod settings;
 
 use std::sync::Arc;
 
@@ -36,6 +37,11 @@ pub(crate) fn router(store: Arc<Store>) -> Router {
                 // The store bounds objects while it receives them.
                 .layer(DefaultBodyLimit::disable()),
         )
+        .route(
+            &below("/cors"),
+            get(settings::cors_read).put(settings::cors_write).delete(settings::cors_delete),
+        )
+        .route(&below("/lifecycle"), get(settings::lifecycle_read).put(settings::lifecycle_write))
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
         .with_state(store)
 }

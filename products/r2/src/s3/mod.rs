@@ -6,8 +6,10 @@ mod describe;
 mod keys;
 mod list;
 mod objects;
+mod pages;
 mod payload;
 mod request;
+mod settings;
 mod uploads;
 
 pub use keys::{AccessKey, AccessKeys};
@@ -21,7 +23,7 @@ use axum::{
     http::{Response, StatusCode},
 };
 use s3s::{
-    S3, S3Request, S3Response, S3Result, StdError,
+    S3, S3Error, S3Request, S3Response, S3Result, StdError,
     config::{S3Config, StaticConfigProvider},
     dto::*,
     service::{S3Service, S3ServiceBuilder},
@@ -40,32 +42,59 @@ pub(crate) fn router(store: Arc<Store>, keys: Arc<dyn AccessKeys>, base_domain: 
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_BYTES_MAX;
     config.presigned_url_max_skew_time_secs = CLOCK_SKEW_S_MAX;
-    let mut service = S3ServiceBuilder::new(Door { store });
+    let mut service = S3ServiceBuilder::new(Door { store: Arc::clone(&store) });
     service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     service.set_auth(keys::Secrets(Arc::clone(&keys)));
     service.set_access(keys::Rights(keys));
     service.set_host(request::Hosts::new(base_domain));
     service.set_validation(request::Names);
-    Router::new().fallback(answer).with_state(service.build())
+    let hosts = request::Hosts::new(base_domain);
+    Router::new().fallback(answer).with_state(Arc::new(Front { service: service.build(), store, hosts }))
 }
 
-async fn answer(State(service): State<S3Service>, request: Request) -> Response<Body> {
-    let answered = match request::refuse_what_r2_lacks(&request) {
-        Err(refusal) => refusal.to_http_response().map_err(|error| error.to_string()),
+/// What stands before `s3s`.
+struct Front {
+    service: S3Service,
+    store: Arc<Store>,
+    hosts: request::Hosts,
+}
+
+async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response<Body> {
+    let page = match pages::Page::of(&request, &front.store, &front.hosts) {
+        Ok(page) => page,
+        Err(error) => return refuse(error.into()),
+    };
+    if let Some(answer) = page.as_ref().and_then(pages::Page::preflight) {
+        return answer;
+    }
+    let mut response = match request::refuse_what_r2_lacks(&request) {
+        Err(refusal) => refuse(refusal),
         Ok(()) => {
             let request = request.map(|body| s3s::Body::http_body_unsync(payload::Patient::new(body)));
-            service.call(request).await.map_err(|error| StdError::from(error).to_string())
+            match front.service.call(request).await {
+                Ok(response) => response.map(Body::new),
+                Err(error) => unwritten(&StdError::from(error)),
+            }
         }
     };
-    answered.map_or_else(
-        |error| {
-            tracing::error!(%error, "An S3 answer could not be written");
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        },
-        |response| response.map(Body::new),
-    )
+    if let Some(page) = page {
+        page.allow(&mut response);
+    }
+    response
+}
+
+fn refuse(refusal: S3Error) -> Response<Body> {
+    match refusal.to_http_response() {
+        Ok(response) => response.map(Body::new),
+        Err(error) => unwritten(&error.into()),
+    }
+}
+
+fn unwritten(error: &StdError) -> Response<Body> {
+    tracing::error!(%error, "An S3 answer could not be written");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }
 
 /// All operations, over one store.
@@ -108,6 +137,42 @@ impl S3 for Door {
         given: Given<GetBucketEncryptionInput>,
     ) -> Answer<GetBucketEncryptionOutput> {
         buckets::encryption(&self.store, &given.input).map(S3Response::new)
+    }
+
+    async fn get_bucket_cors(&self, given: Given<GetBucketCorsInput>) -> Answer<GetBucketCorsOutput> {
+        settings::cors_read(&self.store, &given.input).map(S3Response::new)
+    }
+
+    async fn put_bucket_cors(&self, given: Given<PutBucketCorsInput>) -> Answer<PutBucketCorsOutput> {
+        settings::cors_write(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn delete_bucket_cors(
+        &self,
+        given: Given<DeleteBucketCorsInput>,
+    ) -> Answer<DeleteBucketCorsOutput> {
+        settings::cors_delete(&self.store, &given.input).await.map(S3Response::new)
+    }
+
+    async fn get_bucket_lifecycle_configuration(
+        &self,
+        given: Given<GetBucketLifecycleConfigurationInput>,
+    ) -> Answer<GetBucketLifecycleConfigurationOutput> {
+        settings::lifecycle_read(&self.store, &given.input).map(S3Response::new)
+    }
+
+    async fn put_bucket_lifecycle_configuration(
+        &self,
+        given: Given<PutBucketLifecycleConfigurationInput>,
+    ) -> Answer<PutBucketLifecycleConfigurationOutput> {
+        settings::lifecycle_write(&self.store, given.input).await.map(S3Response::new)
+    }
+
+    async fn delete_bucket_lifecycle(
+        &self,
+        given: Given<DeleteBucketLifecycleInput>,
+    ) -> Answer<DeleteBucketLifecycleOutput> {
+        settings::lifecycle_delete(&self.store, &given.input).await.map(S3Response::new)
     }
 
     async fn list_objects(&self, given: Given<ListObjectsInput>) -> Answer<ListObjectsOutput> {

@@ -122,6 +122,7 @@ impl Store {
                 doomed.extend(rows::parts_delete(connection, upload)?);
             }
             connection.execute("DELETE FROM upload WHERE bucket = ?1", [number])?;
+            connection.execute("DELETE FROM bucket_setting WHERE bucket = ?1", [number])?;
             connection.execute("DELETE FROM bucket WHERE number = ?1", [number])?;
             Ok(((), doomed))
         };

@@ -4,6 +4,7 @@
 mod buckets;
 mod copy;
 mod files;
+mod lifecycle;
 mod list;
 mod objects;
 mod read;
@@ -13,6 +14,7 @@ mod rows;
 #[cfg_attr(not(test), expect(dead_code, reason = "for an operator, who has no door to it yet"))]
 mod scrub;
 mod seal;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -29,16 +31,20 @@ use crate::R2Error;
 pub(crate) use buckets::NewBucket;
 pub(crate) use copy::{CopyFrom, CopyTo};
 use files::Files;
+pub(crate) use lifecycle::Done;
 pub(crate) use objects::{Found, Get, Put};
 pub(crate) use read::OpenBody;
 pub(crate) use receive::{Expected, Incoming, NewBody};
+pub(crate) use settings::Setting;
 pub(crate) use uploads::{NewUpload, UploadId, UploadPlace};
 
 /// Files that share the buckets between them. Never changed: a bucket's shard follows from its name.
 const SHARDS: usize = 4;
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "2026-11-26-init", sql: include_str!("../../migrations/2026-11-26-init.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "2026-11-26-init", sql: include_str!("../../migrations/2026-11-26-init.sql") },
+    Migration { name: "2026-11-26-settings", sql: include_str!("../../migrations/2026-11-26-settings.sql") },
+];
 
 /// All of R2's data.
 #[derive(Debug)]
