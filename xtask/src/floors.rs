@@ -12,6 +12,9 @@ const REGISTER: &str = "workers";
 /// The only crate that names all products.
 const SERVER: &str = "server";
 
+/// Measures rooms over sockets of its own, without the server and workerd in front of them.
+const BENCH: &str = "bench";
+
 /// The order inside `base` and `platform`: a crate depends on smaller numbers of its own floor only.
 const LEVELS: &[(&str, u8)] = &[
     ("model", 0),
@@ -79,6 +82,7 @@ fn objection(from: &Place, to: &Place, kind: DependencyKind) -> Option<&'static 
         (_, "testing") if is_dev && (from.floor == "cli" || from.name == SERVER) => None,
         (_, "testing") => Some("only the dev-dependencies of `cli` and `server` may name testing"),
         ("testing" | "xtask", "base") | ("cli", "platform" | "base") => None,
+        ("testing", "products") if from.name == BENCH => None,
         ("testing" | "xtask", _) => Some("testing speaks to the built server through its doors"),
         ("cli", _) => Some("the command line knows the platform, not the products"),
         ("platform", "products") if from.name == SERVER || to.name == REGISTER => None,
@@ -131,6 +135,8 @@ mod tests {
         assert!(!check("platform/engine", "platform/ingress", Normal));
         assert!(check("platform/ingress", "platform/engine", Normal));
         assert!(!check("base/model", "base/store", Normal));
+        assert!(check("testing/bench", "products/kv", Normal));
+        assert!(!check("testing/testkit", "products/kv", Normal));
         assert!(check("cli", "testing/testkit", Development));
         assert!(!check("cli", "testing/testkit", Normal));
         assert!(!check("products/kv", "testing/testkit", Development));
