@@ -40,6 +40,10 @@ async fn env_speaks_of_a_running_server_of_a_stopped_one_and_of_none() {
         format!("export CLOUDFLARE_API_TOKEN={}", server.token()),
         format!("export CLOUDFLARE_ACCOUNT_ID={}", server.account()),
         "export WRANGLER_SEND_METRICS=false".to_owned(),
+        format!("export AWS_ACCESS_KEY_ID={}", server.environment()["AWS_ACCESS_KEY_ID"]),
+        format!("export AWS_SECRET_ACCESS_KEY={}", server.environment()["AWS_SECRET_ACCESS_KEY"]),
+        format!("export AWS_ENDPOINT_URL={}", server.s3()),
+        "export AWS_REGION=auto".to_owned(),
     ];
     assert_eq!(running.stdout.lines().collect::<Vec<_>>(), lines);
 
@@ -50,7 +54,7 @@ async fn env_speaks_of_a_running_server_of_a_stopped_one_and_of_none() {
     let stopped = type_words("env").data(folder.path()).run().await;
     assert_eq!(stopped.code, Some(0));
     assert_says(&stopped.stderr, &["hint: the server does not run", "`skerry serve`"]);
-    assert_says(&stopped.stdout, &["http://127.0.0.1:8788/client/v4", &token]);
+    assert_says(&stopped.stdout, &["http://127.0.0.1:8788/client/v4", "=http://127.0.0.1:8789", &token]);
 }
 
 #[tokio::test]

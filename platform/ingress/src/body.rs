@@ -176,7 +176,7 @@ pub struct Body {
 enum Source {
     Process(ProcessBody),
     Text(Full<Bytes>),
-    Other(UnsyncBoxBody<Bytes, hyper::Error>),
+    Other(UnsyncBoxBody<Bytes, BoxError>),
 }
 
 impl Body {
@@ -193,8 +193,8 @@ impl Body {
     }
 
     /// What anybody else says.
-    pub fn other(body: impl HttpBody<Data = Bytes, Error = hyper::Error> + Send + 'static) -> Self {
-        Self::from_source(Source::Other(body.boxed_unsync()))
+    pub fn other(body: impl HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> Self {
+        Self::from_source(Source::Other(body.map_err(Into::into).boxed_unsync()))
     }
 
     fn from_source(source: Source) -> Self {
@@ -224,14 +224,14 @@ impl fmt::Debug for Source {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = match &mut self.source {
-            Source::Process(body) => Pin::new(body).poll_frame(context),
+            Source::Process(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Source::Text(body) => {
                 Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
             }
@@ -240,7 +240,7 @@ impl HttpBody for Body {
         let Poll::Ready(Some(Err(error))) = &polled else { return polled };
         // The client sees a broken answer; there is no page to give it any more.
         if let Some(ray) = self.ray.take() {
-            tracing::warn!(%ray, %error, "A Worker's answer broke off");
+            tracing::warn!(%ray, %error, "An answer broke off");
         }
         polled
     }

@@ -16,6 +16,7 @@ mod ray;
 mod request;
 mod rollout;
 mod settings;
+mod sites;
 mod socket;
 mod target;
 mod tls;
@@ -37,6 +38,7 @@ pub use crate::{
     headers::{CF_BLOB, CF_EW_VIA, CF_RAY, FORWARDED_PROTO},
     rollout::version_for,
     settings::{Colo, Settings},
+    sites::{NoSites, Site, Sites},
     tls::{Certificate, CertificateError, CertificateFiles, Challenges, Offer, ProofError, Tls, TlsError},
 };
 use crate::{connection::SpawnDraining, headers::Prepared, metrics::Metrics};
@@ -47,6 +49,7 @@ pub struct Ingress(Arc<Shared>);
 
 struct Shared {
     routes: Routes,
+    sites: Arc<dyn Sites>,
     dispatch: Arc<dyn Dispatch>,
     settings: Settings,
     clock: Clock,
@@ -58,10 +61,11 @@ struct Shared {
 }
 
 impl Ingress {
-    /// A door to whatever `routes` says, now and later.
+    /// A door to whatever `sites` and `routes` say, now and later.
     #[must_use]
     pub fn new(
         routes: Routes,
+        sites: Arc<dyn Sites>,
         dispatch: Arc<dyn Dispatch>,
         settings: Settings,
         clock: Clock,
@@ -74,6 +78,7 @@ impl Ingress {
         let challenges = Challenges::default();
         Self(Arc::new(Shared {
             routes,
+            sites,
             dispatch,
             settings,
             clock,

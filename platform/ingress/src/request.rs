@@ -86,6 +86,11 @@ impl Ingress {
         if let Some(answer) = self.0.challenges.answer(host.name(), request.uri().path()) {
             return Ok(Response::new(Body::text(answer)));
         }
+        if let Some(site) = self.0.sites.find(host.name()) {
+            let bytes_max = self.0.settings.body_bytes_max;
+            let response = site(request.map(|body| RequestBody::new(body, bytes_max))).await;
+            return Ok(response.map(|body| body.with_ray(ray)));
+        }
         let target = Target {
             is_https: client.scheme == Scheme::Https,
             host: host.name(),

@@ -142,14 +142,11 @@ impl Server {
         let engine = open_engine(&house, engine_settings(&settings, program, &data), &metrics)?;
 
         let Products { kv, r2, workers, routes, register } = open_products(&house, &settings, &http).await?;
-        let ingress = Ingress::new(
-            routes.clone(),
-            Arc::new(engine.clone()),
-            ingress_settings(&settings),
-            clock.clone(),
-            doors.clone(),
-            &metrics,
-        );
+        let sites = Arc::new(PublicBuckets(r2.buckets.clone()));
+        let way = Arc::new(engine.clone());
+        let settings_of = ingress_settings(&settings);
+        let ingress =
+            Ingress::new(routes.clone(), sites, way, settings_of, clock.clone(), doors.clone(), &metrics);
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
         let local_hosts = Local::new(ingress.clone(), routes.clone());
         let egress = open_egress(&house, &settings, local_hosts)?;
@@ -255,7 +252,7 @@ async fn open_products(
     http: &TcpListener,
 ) -> Result<Products, ServeError> {
     let kv = kv::open(house).await.map_err(failed("kv"))?;
-    let r2 = r2::open(house).await.map_err(failed("r2"))?;
+    let r2 = r2::open(house, &settings.server.base_domain).await.map_err(failed("r2"))?;
     let checks = Arc::new(Exists { kv: kv.namespaces.clone(), r2: r2.buckets.clone() });
     let (workers, routes, register) = workers::open(house, workers_settings(settings, http), checks)
         .await
@@ -291,6 +288,20 @@ impl workers::Bindable for Exists {
 
     fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
         std::future::ready(self.r2.exists(name)).boxed()
+    }
+}
+
+/// Public buckets as the ingress sees them.
+struct PublicBuckets(r2::Buckets);
+
+impl ingress::Sites for PublicBuckets {
+    fn find(&self, host: &str) -> Option<ingress::Site> {
+        let site = self.0.public(host)?;
+        Some(Arc::new(move |request| {
+            let (head, _body) = request.into_parts();
+            let site = site.clone();
+            async move { site.answer(head).await.map(ingress::Body::other) }.boxed()
+        }))
     }
 }
 

@@ -101,7 +101,7 @@ async fn open(folder: &TempDir) -> (Router, String) {
     let (workers, _, _) =
         workers::open(&house, settings, Arc::new(Nothing)).await.expect("the register opens");
     let kv = kv::open(&house).await.expect("KV opens");
-    let r2 = r2::open(&house).await.expect("R2 opens");
+    let r2 = r2::open(&house, "localhost").await.expect("R2 opens");
     let router = control_plane::router(ControlPlane {
         account: house.account.clone(),
         tokens,

@@ -7,6 +7,7 @@ mod error;
 mod headers;
 mod jobs;
 mod model;
+mod public;
 mod rest;
 mod s3;
 mod store;
@@ -14,12 +15,17 @@ mod store;
 use std::sync::Arc;
 
 use ::model::BucketName;
-use ::store::StoreError;
+use ::store::{Failure, StoreError};
+use axum::{
+    body::Body,
+    http::{Response, request},
+};
 use product::{House, Product};
 
 pub use s3::{AccessKey, AccessKeys};
 
 use error::R2Error;
+use public::{PublicBucket, PublicHosts};
 use store::Store;
 
 /// What the server gets when it opens R2.
@@ -32,36 +38,71 @@ pub struct R2 {
 }
 
 /// Opens R2's files below the house's data folder and starts its background work.
-pub async fn open(house: &House) -> Result<R2, StoreError> {
+///
+/// Public buckets are hosts below `r2.<base_domain>`.
+pub async fn open(house: &House, base_domain: &str) -> Result<R2, StoreError> {
     let store =
         Arc::new(Store::open(&house.data.join("r2"), house.clock.clone(), house.tasks.clone()).await?);
+    let hosts = PublicHosts::open(&store, base_domain).await.map_err(|error| match error {
+        R2Error::Store(error) => error,
+        other => StoreError::Sqlite(Failure {
+            tried: "read the public hosts in",
+            file: house.data.join("r2"),
+            cause: other.to_string(),
+        }),
+    })?;
+    let hosts = Arc::new(hosts);
     jobs::start(Arc::clone(&store), &house.tasks);
     let product = Product {
         name: "r2",
-        rest: rest::router(Arc::clone(&store)),
+        rest: rest::router(rest::Rooms { store: Arc::clone(&store), hosts: Arc::clone(&hosts) }),
         binding: Some(binding::door(Arc::clone(&store))),
     };
-    Ok(R2 { product, buckets: Buckets(store) })
+    Ok(R2 { product, buckets: Buckets { store, hosts } })
 }
 
 /// Which buckets exist; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Buckets(Arc<Store>);
+pub struct Buckets {
+    store: Arc<Store>,
+    hosts: Arc<PublicHosts>,
+}
+
+/// A bucket that anybody may read, found by its host.
+#[derive(Debug, Clone)]
+pub struct PublicSite {
+    store: Arc<Store>,
+    bucket: PublicBucket,
+}
+
+impl PublicSite {
+    /// Answers a reader.
+    pub async fn answer(self, head: request::Parts) -> Response<Body> {
+        public::answer(&self.store, &self.bucket, head).await
+    }
+}
 
 impl Buckets {
     /// Closes R2's files with a last checkpoint, once nothing uses them any more.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.store.close().await;
     }
 
     /// Makes the S3 API's door for those who hold the keys. Buckets are also hosts below the base domain.
     pub fn s3(&self, keys: Arc<dyn AccessKeys>, base_domain: &str) -> axum::Router {
-        s3::router(Arc::clone(&self.0), keys, base_domain)
+        s3::router(Arc::clone(&self.store), keys, base_domain)
+    }
+
+    /// The bucket that anybody may read at this host.
+    #[must_use]
+    pub fn public(&self, host: &str) -> Option<PublicSite> {
+        let bucket = self.hosts.find(host)?;
+        Some(PublicSite { store: Arc::clone(&self.store), bucket })
     }
 
     /// Whether the bucket exists now.
     pub fn exists(&self, name: &BucketName) -> Result<bool, StoreError> {
-        match self.0.bucket_get(name) {
+        match self.store.bucket_get(name) {
             Ok(bucket) => Ok(bucket.is_some()),
             Err(R2Error::Store(error)) => Err(error),
             Err(_) => Ok(false),

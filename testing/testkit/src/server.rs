@@ -171,6 +171,12 @@ impl Server {
         without_scheme(&self.addresses.api)
     }
 
+    /// R2's S3 API, an origin.
+    #[must_use]
+    pub fn s3(&self) -> &str {
+        &self.addresses.s3
+    }
+
     /// What `skerry env` exports.
     #[must_use]
     pub fn environment(&self) -> &BTreeMap<String, String> {

@@ -17,7 +17,7 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use ingress::{Ingress, Settings};
+use ingress::{Ingress, NoSites, Settings};
 use model::VersionId;
 use tasks::{Clock, Tasks};
 use tempfile::TempDir;
@@ -73,7 +73,15 @@ pub(crate) async fn door_with(change: impl FnOnce(&mut Settings)) -> Door {
     let mut settings = Settings::new("localhost");
     change(&mut settings);
     let metrics = telemetry::Metrics::new();
-    let ingress = Ingress::new(routes(), Arc::new(way), settings, Clock::system(), tasks.clone(), &metrics);
+    let ingress = Ingress::new(
+        routes(),
+        Arc::new(NoSites),
+        Arc::new(way),
+        settings,
+        Clock::system(),
+        tasks.clone(),
+        &metrics,
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tasks.spawn_draining("ingress", ingress.clone().serve(listener));

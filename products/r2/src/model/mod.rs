@@ -2,12 +2,14 @@
 
 mod conditions;
 mod cors;
+mod hosts;
 mod lifecycle;
 mod list;
 mod range;
 
 pub(crate) use conditions::{Conditions, Etag, EtagMatch};
 pub(crate) use cors::{Allowed, Cors, CorsRule};
+pub(crate) use hosts::{Hosts, managed_host};
 pub(crate) use lifecycle::{
     ClassTransition, Conditions as LifecycleConditions, Lifecycle, LifecycleRule, Moment, Transition,
 };

@@ -1,6 +1,7 @@
 //! Door 2: Cloudflare's v4 routes, as wrangler, the SDKs and the dashboard call them. Who calls was checked before.
 
 mod buckets;
+mod hosts;
 mod objects;
 mod settings;
 
@@ -8,19 +9,32 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, FromRef},
     http::HeaderMap,
     routing::{get, put},
 };
 use model::BucketName;
 
-use crate::{R2Error, model::Bucket, store::Store};
+use crate::{R2Error, model::Bucket, public::PublicHosts, store::Store};
 
 /// Largest body that only describes a bucket.
 const JSON_BYTES_MAX: usize = 64 * 1024;
 
+/// What the routes work on.
+#[derive(Debug, Clone)]
+pub(crate) struct Rooms {
+    pub(crate) store: Arc<Store>,
+    pub(crate) hosts: Arc<PublicHosts>,
+}
+
+impl FromRef<Rooms> for Arc<Store> {
+    fn from_ref(rooms: &Rooms) -> Self {
+        Self::clone(&rooms.store)
+    }
+}
+
 /// All routes with their full paths.
-pub(crate) fn router(store: Arc<Store>) -> Router {
+pub(crate) fn router(rooms: Rooms) -> Router {
     const BUCKETS: &str = "/accounts/{account_id}/r2/buckets";
     let below = |rest: &str| format!("{BUCKETS}/{{bucket_name}}{rest}");
     Router::new()
@@ -42,8 +56,9 @@ pub(crate) fn router(store: Arc<Store>) -> Router {
             get(settings::cors_read).put(settings::cors_write).delete(settings::cors_delete),
         )
         .route(&below("/lifecycle"), get(settings::lifecycle_read).put(settings::lifecycle_write))
+        .route(&below("/domains/managed"), get(hosts::managed_read).put(hosts::managed_write))
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
-        .with_state(store)
+        .with_state(rooms)
 }
 
 /// Checks that a path names a bucket of ours.

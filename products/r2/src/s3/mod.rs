@@ -13,6 +13,7 @@ mod settings;
 mod uploads;
 
 pub use keys::{AccessKey, AccessKeys};
+pub(crate) use objects::range;
 
 use std::sync::Arc;
 

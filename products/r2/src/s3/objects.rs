@@ -282,7 +282,8 @@ pub(super) fn base64(bytes: [u8; 16]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-pub(super) fn range(range: Range) -> OurRange {
+/// A range as the store understands it.
+pub(crate) fn range(range: Range) -> OurRange {
     match range {
         Range::Suffix { length } => OurRange::Suffix(length),
         Range::Int { first, last } => OurRange::From {

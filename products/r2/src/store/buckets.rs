@@ -10,7 +10,7 @@ use crate::{
     model::{BUCKETS_MAX, Bucket, StorageClass},
 };
 
-const COLUMNS: &str = "name, id, created_ms, location, jurisdiction, storage_class";
+pub(super) const COLUMNS: &str = "name, id, created_ms, location, jurisdiction, storage_class";
 
 /// A bucket to make.
 #[derive(Debug, Clone)]
@@ -141,7 +141,7 @@ impl Store {
     }
 }
 
-fn bucket(row: &Row<'_>) -> store::rusqlite::Result<Bucket> {
+pub(super) fn bucket(row: &Row<'_>) -> store::rusqlite::Result<Bucket> {
     let name: String = row.get(0)?;
     Ok(Bucket {
         name: name.parse().map_err(|error| {

@@ -89,6 +89,12 @@ impl OpenBody {
         Self { files, pieces: pieces.into_iter(), current: None, key, length: span.length(), _pin: pin }
     }
 
+    /// Cuts `span` out of a body that would yield all bytes.
+    pub(crate) fn narrowed(self, span: Span) -> Self {
+        let blobs = self.pieces.map(|(blob, _)| blob).collect();
+        Self::new(self.files, blobs, span, self.key, self._pin)
+    }
+
     /// How many bytes it will yield.
     pub(crate) fn length(&self) -> u64 {
         self.length

@@ -4,14 +4,15 @@ use model::BucketName;
 use serde::{Serialize, de::DeserializeOwned};
 use store::rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Store, rows};
-use crate::R2Error;
+use super::{Store, buckets, rows};
+use crate::{R2Error, model::Bucket};
 
 /// A kind of document; a bucket has at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
     Cors,
     Lifecycle,
+    Hosts,
 }
 
 impl Setting {
@@ -19,6 +20,7 @@ impl Setting {
         match self {
             Self::Cors => "cors",
             Self::Lifecycle => "lifecycle",
+            Self::Hosts => "hosts",
         }
     }
 }
@@ -34,6 +36,31 @@ impl Store {
             let (bucket, _) = rows::bucket(connection, bucket.as_str())?;
             find(connection, bucket, kind)
         })
+    }
+
+    /// The documents of one kind, with their buckets.
+    pub(crate) async fn settings<T: DeserializeOwned + Send + 'static>(
+        &self,
+        kind: Setting,
+    ) -> Result<Vec<(Bucket, T)>, R2Error> {
+        let mut all = Vec::new();
+        for shard in self.shards() {
+            let read = move |connection: &Connection| -> Result<Vec<(Bucket, T)>, R2Error> {
+                let columns = buckets::COLUMNS;
+                let mut select = connection.prepare_cached(&format!(
+                    "SELECT {columns}, document FROM bucket JOIN bucket_setting ON bucket.number = bucket WHERE kind = ?1"
+                ))?;
+                let mut rows = select.query([kind.name()])?;
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    let document: String = row.get("document")?;
+                    found.push((buckets::bucket(row)?, parse(&document)?));
+                }
+                Ok(found)
+            };
+            all.extend(shard.database.read(read).await?);
+        }
+        Ok(all)
     }
 
     /// Writes a document.
@@ -81,7 +108,9 @@ pub(super) fn find<T: DeserializeOwned>(
         .prepare_cached("SELECT document FROM bucket_setting WHERE bucket = ?1 AND kind = ?2")?
         .query_row(params![bucket, kind.name()], |row| row.get(0))
         .optional()?;
-    document
-        .map(|document| serde_json::from_str(&document).map_err(|_unreadable| R2Error::RequestInvalid))
-        .transpose()
+    document.as_deref().map(parse).transpose()
+}
+
+fn parse<T: DeserializeOwned>(document: &str) -> Result<T, R2Error> {
+    serde_json::from_str(document).map_err(|_unreadable| R2Error::RequestInvalid)
 }

@@ -1,0 +1,191 @@
+//! Door 4: buckets that anybody may read over the public door, each at a host of its own.
+
+mod hosts;
+
+pub(crate) use hosts::{PublicBucket, PublicHosts};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request},
+};
+use model::BucketName;
+use percent_encoding::percent_decode_str;
+use s3s::dto::Range as WireRange;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+
+use crate::{
+    R2Error,
+    headers::describe,
+    model::{Conditions, Cors, Etag, EtagMatch, Key, Object, Span},
+    s3,
+    store::{Found, Get, Setting, Store},
+};
+
+/// What a reader is told of a body whose writer named no type.
+const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+const NOT_FOUND: &str = "<!doctype html>
+<html lang=\"en\"><meta charset=\"utf-8\"><title>Not found</title>
+<body><h1>Object not found</h1><p>This object does not exist or cannot be read here.</p></body></html>
+";
+
+/// Answers a reader.
+pub(crate) async fn answer(store: &Store, public: &PublicBucket, head: request::Parts) -> Response<Body> {
+    let bucket = match store.bucket_get(&public.name) {
+        Ok(Some(bucket)) if bucket.id == public.id => &bucket.name.clone(),
+        Ok(_) => return refuse(&R2Error::BucketMissing),
+        Err(error) => return refuse(&error),
+    };
+    let cors = match cors(store, bucket, &head.headers) {
+        Ok(cors) => cors,
+        Err(error) => return refuse(&error),
+    };
+    if head.method == Method::OPTIONS
+        && let Some((status, headers)) = cors.as_ref().and_then(|cors| cors.preflight(&head.headers))
+    {
+        let mut response = Response::new(Body::empty());
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
+        return response;
+    }
+    let mut response = match head.method {
+        Method::GET | Method::HEAD => read(store, bucket, &head).await.unwrap_or_else(|error| refuse(&error)),
+        _ => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Public buckets can only be read.\n");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+            response
+        }
+    };
+    if let Some(cors) = cors {
+        cors.allow(&head.method, &head.headers, response.headers_mut());
+    }
+    response
+}
+
+fn cors(store: &Store, bucket: &BucketName, headers: &HeaderMap) -> Result<Option<Cors>, R2Error> {
+    if !headers.contains_key(header::ORIGIN) {
+        return Ok(None);
+    }
+    Ok(Some(store.setting(bucket, Setting::Cors)?.unwrap_or_default()))
+}
+
+async fn read(store: &Store, bucket: &BucketName, head: &request::Parts) -> Result<Response<Body>, R2Error> {
+    let path = head.uri.path().trim_start_matches('/');
+    let key = Key::parse(percent_decode_str(path).decode_utf8().map_err(|_utf8| R2Error::KeyInvalid)?)?;
+    let conditions = conditions(&head.headers);
+    let wanted = wanted_range(&head.headers).map(s3::range);
+    // Whether the range may be used is known with the object.
+    let get = Get { conditions: conditions.clone(), range: None, customer_key: None };
+    let Found { object, body } = store.get(bucket, &key, get)?;
+    let mut response = Response::new(Body::empty());
+    describe(&object, response.headers_mut());
+    let Some((body, _)) = body else {
+        *response.status_mut() = unmet(&conditions, &object);
+        return Ok(response);
+    };
+    let wanted = wanted.filter(|_| is_same(&head.headers, &object));
+    let span = match &wanted {
+        None => Span::whole(object.size),
+        Some(range) => match range.resolve(object.size) {
+            Ok(span) => span,
+            Err(error) => {
+                let mut refused = refuse(&error);
+                insert(refused.headers_mut(), header::CONTENT_RANGE, format!("bytes */{}", object.size));
+                return Ok(refused);
+            }
+        },
+    };
+    let headers = response.headers_mut();
+    headers.entry(header::CONTENT_TYPE).or_insert(DEFAULT_CONTENT_TYPE);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, span.length().into());
+    if wanted.is_some() {
+        let range = format!("bytes {}-{}/{}", span.start, span.end.saturating_sub(1), object.size);
+        insert(headers, header::CONTENT_RANGE, range);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    if head.method == Method::GET {
+        *response.body_mut() = body.narrowed(span).into_body().await?;
+    }
+    Ok(response)
+}
+
+/// A range that can be understood; any other is passed over (RFC 9110 section 14.2).
+fn wanted_range(headers: &HeaderMap) -> Option<WireRange> {
+    WireRange::parse(headers.get(header::RANGE)?.to_str().ok()?).ok()
+}
+
+/// Whether the object is still the one of which the reader has a part (RFC 9110 section 13.1.5).
+fn is_same(headers: &HeaderMap, object: &Object) -> bool {
+    let Some(seen) = headers.get(header::IF_RANGE) else { return true };
+    let seen = seen.to_str().unwrap_or_default();
+    match date(seen) {
+        Some(seconds) => seconds == i64::try_from(object.uploaded_ms / 1000).unwrap_or(i64::MAX),
+        None => seen == format!("\"{}\"", object.etag),
+    }
+}
+
+fn conditions(headers: &HeaderMap) -> Conditions {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let moment = |name| text(name).and_then(date).map(|seconds| seconds.saturating_mul(1000));
+    Conditions {
+        etag_matches: text(header::IF_MATCH).map(etags),
+        etag_does_not_match: text(header::IF_NONE_MATCH).map(etags),
+        // "Unmodified since" holds in the second itself, while `uploaded_before_ms` means before it.
+        uploaded_before_ms: moment(header::IF_UNMODIFIED_SINCE).map(|ms| ms.saturating_add(1000)),
+        uploaded_after_ms: moment(header::IF_MODIFIED_SINCE),
+        is_in_whole_seconds: true,
+    }
+}
+
+fn etags(list: &str) -> Vec<Etag> {
+    let etag = |text: &str| match text.trim() {
+        "*" => Etag { value: String::new(), kind: EtagMatch::Wildcard },
+        text => {
+            let (kind, quoted) = match text.strip_prefix("W/") {
+                Some(quoted) => (EtagMatch::Weak, quoted),
+                None => (EtagMatch::Strong, text),
+            };
+            Etag { value: quoted.trim_matches('"').to_owned(), kind }
+        }
+    };
+    list.split(',').map(etag).collect()
+}
+
+/// RFC 9110 section 13.2.2: what must be so fails with 412, what must not be so with 304.
+fn unmet(conditions: &Conditions, object: &Object) -> StatusCode {
+    let required = Conditions { etag_does_not_match: None, uploaded_after_ms: None, ..conditions.clone() };
+    if required.hold(Some(object)) { StatusCode::NOT_MODIFIED } else { StatusCode::PRECONDITION_FAILED }
+}
+
+/// Seconds since 1970.
+fn date(text: &str) -> Option<i64> {
+    OffsetDateTime::parse(text, &Rfc2822).ok().map(OffsetDateTime::unix_timestamp)
+}
+
+/// Readers learn whether there is such an object, and no more.
+fn refuse(error: &R2Error) -> Response<Body> {
+    let (status, _, message) = error.answer();
+    match error {
+        R2Error::KeyMissing | R2Error::KeyInvalid | R2Error::BucketMissing | R2Error::CustomerKeyWrong => {
+            let mut response = text(StatusCode::NOT_FOUND, NOT_FOUND);
+            let html = HeaderValue::from_static("text/html; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, html);
+            response
+        }
+        _ => text(status, format!("{message}\n")),
+    }
+}
+
+fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+fn insert(headers: &mut HeaderMap, name: header::HeaderName, text: String) {
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(name, value);
+    }
+}
