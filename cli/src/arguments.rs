@@ -31,6 +31,9 @@ pub(crate) enum Command {
     /// Take a KV namespace out, and put it in again
     #[command(subcommand)]
     Kv(Kv),
+    /// Look after R2's objects
+    #[command(subcommand)]
+    R2(R2),
     /// Check that this machine can run Skerry, and say what to do if not
     Doctor(Doctor),
     /// Install the engine that runs the Workers
@@ -136,6 +139,17 @@ pub(crate) enum Kv {
         namespace: String,
         /// The export [default: standard input]
         file: Option<PathBuf>,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum R2 {
+    /// Read every object and name those that are not what was written; exits with 1 if there are any
+    Scrub {
+        /// The bucket [default: all]
+        bucket: Option<String>,
         #[command(flatten)]
         data: Data,
     },

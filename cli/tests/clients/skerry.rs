@@ -10,7 +10,7 @@ const HELLO: &str = "export default { fetch: () => new Response('hello') };";
 #[tokio::test]
 async fn help_names_every_command_and_what_to_do_first() {
     let help = type_words("--help").succeed().await;
-    assert_says(&help, &["serve", "env", "urls", "token", "kv", "doctor", "engine", "--version"]);
+    assert_says(&help, &["serve", "env", "urls", "token", "kv", "r2", "doctor", "engine", "--version"]);
     assert_says(&help, &["eval \"$(skerry env)\" && npx wrangler deploy"]);
     let help = type_words("serve --help").succeed().await;
     assert_says(
@@ -126,4 +126,41 @@ async fn doctor_looks_at_everything_and_says_what_to_do() {
     assert_eq!(sick.code, Some(1));
     assert_says(&sick.stdout, &["BAD   engine", "is not installed", "run `skerry engine install`"]);
     assert_says(&sick.stderr, &["error: one check failed"]);
+}
+
+#[tokio::test]
+async fn scrub_names_the_damaged_objects_of_all_buckets() {
+    let server = Server::start().await;
+    let buckets = "/accounts/{account}/r2/buckets";
+    for bucket in ["one", "two"] {
+        let _ = server.api(http::Method::POST, buckets, Some(&json!({ "name": bucket }))).await.expect(200);
+        let path = format!("{buckets}/{bucket}/objects/dir/object");
+        let put = server.api_request(http::Method::PUT, &path).body(vec![7; 100_000].into());
+        let _ = testkit::send(server.api_address(), put.expect("a valid request")).await.expect(200);
+    }
+    let folder = server.folder();
+    let scrub = |words: &str| type_words(words).data(folder.path());
+    let sound = scrub("r2 scrub").run().await;
+    assert_eq!((sound.code, sound.stdout.as_str()), (Some(0), ""));
+    assert_says(&sound.stderr, &["no damage in 2 objects of 2 buckets"]);
+
+    let file = bodies(&folder.path().join("r2")).pop().expect("a body is a file");
+    let mut content = std::fs::read(&file).expect("read it");
+    content[5_000] ^= 1;
+    std::fs::write(&file, content).expect("write it");
+    let damaged = scrub("r2 scrub").run().await;
+    assert_eq!(damaged.code, Some(1));
+    assert_says(&damaged.stdout, &["/dir/object: ", "block 0 has a wrong checksum"]);
+    assert_eq!(damaged.stdout.lines().count(), 1);
+    assert_says(&damaged.stderr, &["error: 1 damaged objects among 2 objects of 2 buckets", "hint: "]);
+    assert_says(&scrub("r2 scrub none").refused().await, &["bucket does not exist"]);
+    server.stop().await;
+}
+
+/// Files without an extension below a folder.
+fn bodies(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("list").map(|entry| entry.expect("an entry").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|path| path.extension().is_none());
+    folders.iter().flat_map(|folder| bodies(folder)).chain(files).collect()
 }

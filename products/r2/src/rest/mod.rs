@@ -3,6 +3,7 @@
 mod buckets;
 mod hosts;
 mod objects;
+mod scrub;
 mod settings;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
     http::HeaderMap,
-    routing::{get, put},
+    routing::{get, post, put},
 };
 use model::BucketName;
 
@@ -56,6 +57,7 @@ pub(crate) fn router(rooms: Rooms) -> Router {
             get(settings::cors_read).put(settings::cors_write).delete(settings::cors_delete),
         )
         .route(&below("/lifecycle"), get(settings::lifecycle_read).put(settings::lifecycle_write))
+        .route(&below("/scrub"), post(scrub::scrub))
         .route(&below("/domains/managed"), get(hosts::managed_read).put(hosts::managed_write))
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
         .with_state(rooms)

@@ -11,7 +11,6 @@ mod read;
 mod reap;
 mod receive;
 mod rows;
-#[cfg_attr(not(test), expect(dead_code, reason = "for an operator, who has no door to it yet"))]
 mod scrub;
 mod seal;
 mod settings;
@@ -35,6 +34,7 @@ pub(crate) use lifecycle::Done;
 pub(crate) use objects::{Found, Get, Put};
 pub(crate) use read::OpenBody;
 pub(crate) use receive::{Expected, Incoming, NewBody};
+pub(crate) use scrub::Scrubbed;
 pub(crate) use settings::Setting;
 pub(crate) use uploads::{NewUpload, UploadId, UploadPlace};
 

@@ -12,8 +12,11 @@ use crate::{
     model::{Conditions, Key, Span},
 };
 
-/// Objects looked at between two reads of the list.
-const SCRUB_KEYS_MAX: usize = 100;
+/// Objects looked at in one call.
+const KEYS_MAX: usize = 100;
+
+/// Bytes read in one call, but for those of the last object.
+const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// An object that is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +26,23 @@ pub(crate) struct Damage {
     pub(crate) cause: String,
 }
 
+/// What one call looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Scrubbed {
+    pub(crate) objects: usize,
+    pub(crate) bytes: u64,
+    pub(crate) damaged: Vec<Damage>,
+    /// The key from which to go on, unless this was the end.
+    pub(crate) next: Option<String>,
+}
+
 impl Store {
-    /// Checks the objects of a bucket behind the key `after`, some of them: returns the damaged ones, and the key from
-    /// which to go on, unless this was the end.
+    /// Checks some of a bucket's objects, those behind the key `after`.
     pub(crate) async fn scrub(
         &self,
         bucket: &BucketName,
         after: Option<String>,
-    ) -> Result<(Vec<Damage>, Option<String>), R2Error> {
+    ) -> Result<Scrubbed, R2Error> {
         let shard = self.shard(bucket)?.clone();
         let name = bucket.as_str().to_owned();
         let select = move |connection: &Connection| -> Result<Vec<String>, R2Error> {
@@ -39,36 +51,44 @@ impl Store {
                 "SELECT key FROM object WHERE bucket = ?1 AND ?2 < key ORDER BY key LIMIT ?3",
             )?;
             let after = after.unwrap_or_default();
-            let keys = select
-                .query_map(params![bucket, after.as_bytes(), SCRUB_KEYS_MAX], |row| rows::text(row, 0))?;
+            let keys =
+                select.query_map(params![bucket, after.as_bytes(), KEYS_MAX], |row| rows::text(row, 0))?;
             Ok(keys.collect::<Result<_, _>>()?)
         };
         let keys = shard.database.read(select).await?;
-        let next = keys.last().filter(|_| keys.len() == SCRUB_KEYS_MAX).cloned();
         let bucket = bucket.clone();
-        let check = move || -> Result<Vec<Damage>, R2Error> {
-            let mut damaged = Vec::new();
-            for key in keys {
-                if let Some(cause) = shard.damage(&bucket, &key)? {
-                    damaged.push(Damage { key, cause });
-                }
-            }
-            Ok(damaged)
-        };
-        let checked = tokio::task::spawn_blocking(check).await;
-        Ok((checked.map_err(|_stopping| StoreError::Closed)??, next))
+        let check = move || shard.scrub(&bucket, keys);
+        tokio::task::spawn_blocking(check).await.map_err(|_stopping| StoreError::Closed)?
     }
 }
 
 impl super::Shard {
-    /// What is wrong with an object; `None` if nothing is, or if it was deleted.
-    fn damage(&self, bucket: &BucketName, key: &str) -> Result<Option<String>, R2Error> {
+    fn scrub(&self, bucket: &BucketName, keys: Vec<String>) -> Result<Scrubbed, R2Error> {
+        let mut scrubbed = Scrubbed::default();
+        let is_page_full = keys.len() == KEYS_MAX;
+        let last = keys.last().cloned();
+        for key in keys {
+            let (bytes, cause) = self.damage(bucket, &key)?;
+            scrubbed.objects += 1;
+            scrubbed.bytes += bytes;
+            scrubbed.damaged.extend(cause.map(|cause| Damage { key: key.clone(), cause }));
+            if BYTES_MAX <= scrubbed.bytes {
+                scrubbed.next = Some(key);
+                return Ok(scrubbed);
+            }
+        }
+        scrubbed.next = last.filter(|_| is_page_full);
+        Ok(scrubbed)
+    }
+
+    /// How many bytes an object has, and what is wrong with it, if anything is and it was not deleted.
+    fn damage(&self, bucket: &BucketName, key: &str) -> Result<(u64, Option<String>), R2Error> {
         let key = Key::parse(key)?;
         let (object, opened) = match self.open_unchecked(bucket, &key) {
             Ok((object, Some(opened))) => (object, opened),
-            Ok((_, None)) | Err(R2Error::KeyMissing) => return Ok(None),
+            Ok((_, None)) | Err(R2Error::KeyMissing) => return Ok((0, None)),
             Err(R2Error::Store(error @ (StoreError::File(_) | StoreError::Corrupt(_)))) => {
-                return Ok(Some(error.to_string()));
+                return Ok((0, Some(error.to_string())));
             }
             Err(error) => return Err(error),
         };
@@ -76,8 +96,10 @@ impl super::Shard {
         // Without the customer's key the stored bytes are checked as they are.
         let body = OpenBody::new(self.files.clone(), opened.blobs, whole, None, opened.pin);
         match body.check() {
-            Ok(_) => Ok(None),
-            Err(error @ (StoreError::File(_) | StoreError::Corrupt(_))) => Ok(Some(error.to_string())),
+            Ok(bytes) => Ok((bytes, None)),
+            Err(error @ (StoreError::File(_) | StoreError::Corrupt(_))) => {
+                Ok((object.size, Some(error.to_string())))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -10,12 +10,12 @@ use model::BucketName;
 use proptest::prelude::*;
 use tasks::{Clock, Tasks};
 
-use super::{CopyFrom, CopyTo, Get, Incoming, NewBucket, NewUpload, Put, Store, UploadId};
+use super::{CopyFrom, CopyTo, Done, Get, Incoming, NewBucket, NewUpload, Put, Setting, Store, UploadId};
 use crate::{
     R2Error,
     model::{
-        Attributes, Conditions, CustomMetadata, CustomerKey, Etag, EtagMatch, Key, ListQuery, Listed,
-        NamedPart, Object, PART_BYTES_MIN, PartNumber, Range, StorageClass,
+        Attributes, Conditions, CustomMetadata, CustomerKey, Etag, EtagMatch, Key, Lifecycle, ListQuery,
+        Listed, NamedPart, Object, PART_BYTES_MIN, PartNumber, Range, StorageClass,
     },
 };
 
@@ -23,6 +23,7 @@ const MIB: usize = 1024 * 1024;
 
 struct Room {
     folder: tempfile::TempDir,
+    clock: Clock,
     store: Store,
     tasks: Tasks,
     bucket: BucketName,
@@ -31,18 +32,19 @@ struct Room {
 impl Room {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (store, tasks) = open(folder.path()).await;
-        let room = Self { folder, store, tasks, bucket: name("bucket") };
+        let clock = Clock::manual(1_800_000_000_000);
+        let (store, tasks) = open(folder.path(), &clock).await;
+        let room = Self { folder, clock, store, tasks, bucket: name("bucket") };
         room.make("bucket").await;
         room
     }
 
     async fn restart(self) -> Self {
-        let Self { folder, store, tasks, bucket } = self;
+        let Self { folder, clock, store, tasks, bucket } = self;
         assert!(tasks.stop(Duration::from_secs(5)).await);
         store.close().await;
-        let (store, tasks) = open(folder.path()).await;
-        Self { folder, store, tasks, bucket }
+        let (store, tasks) = open(folder.path(), &clock).await;
+        Self { folder, clock, store, tasks, bucket }
     }
 
     async fn make(&self, bucket: &str) {
@@ -118,9 +120,9 @@ impl Room {
     }
 }
 
-async fn open(folder: &std::path::Path) -> (Store, Tasks) {
+async fn open(folder: &std::path::Path, clock: &Clock) -> (Store, Tasks) {
     let tasks = Tasks::new();
-    (Store::open(folder, Clock::manual(1_800_000_000_000), tasks.clone()).await.unwrap(), tasks)
+    (Store::open(folder, clock.clone(), tasks.clone()).await.unwrap(), tasks)
 }
 
 fn name(text: &str) -> BucketName {
@@ -316,10 +318,11 @@ async fn damage_is_an_error_before_it_is_sent_and_scrub_names_it() {
     let range = Some(Range::From { offset: Some(MIB as u64), length: Some(5) });
     let sound = room.get_with(&room.bucket, "bad", Get { range, ..Get::default() }).await.unwrap();
     assert_eq!(sound, bytes(2 * MIB)[MIB..MIB + 5]);
-    let (damaged, next) = room.store.scrub(&room.bucket, None).await.unwrap();
-    assert_eq!((damaged.len(), damaged[0].key.as_str(), next), (1, "bad", None));
+    let found = room.store.scrub(&room.bucket, None).await.unwrap();
+    assert_eq!((found.damaged.len(), found.damaged[0].key.as_str(), found.next), (1, "bad", None));
+    assert_eq!((found.objects, found.bytes), (2, 3 * MIB as u64));
     std::fs::write(&file, &content[..MIB]).unwrap();
-    assert_eq!(room.store.scrub(&room.bucket, None).await.unwrap().0.len(), 1, "cut off");
+    assert_eq!(room.store.scrub(&room.bucket, None).await.unwrap().damaged.len(), 1, "cut off");
 }
 
 #[tokio::test]
@@ -424,4 +427,84 @@ proptest! {
             assert_eq!(lines, naive(&keys, &prefix, delimiter));
         });
     }
+}
+
+/// What the rules did, by their ids.
+async fn apply(room: &Room) -> Vec<(String, Done)> {
+    let mut told = Vec::new();
+    room.store.apply_lifecycles(|_bucket, rule, done| told.push((rule.to_owned(), done))).await.unwrap();
+    told
+}
+
+async fn set(room: &Room, rules: serde_json::Value) {
+    let rules: Lifecycle = serde_json::from_value(serde_json::json!({ "rules": rules })).unwrap();
+    room.store.setting_put(&room.bucket, Setting::Lifecycle, &rules.check().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn unfinished_uploads_end_after_a_week_if_nobody_says_otherwise() {
+    let room = Room::new().await;
+    let upload = room.upload("never").await;
+    room.part(&upload, 1, &bytes(MIB)).await;
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    room.clock.advance(week - Duration::from_millis(1));
+    assert_eq!(apply(&room).await, []);
+    let late = room.upload("later").await;
+    room.clock.advance(Duration::from_millis(1));
+    let done = Done { aborted: 1, ..Done::default() };
+    assert_eq!(apply(&room).await, [("Default Multipart Abort Rule".to_owned(), done)]);
+    let part = NamedPart { number: PartNumber::parse(1).unwrap(), etag: String::new() };
+    assert!(matches!(room.complete(&upload, &[&part]).await, Err(R2Error::UploadMissing)));
+    assert!(room.files().is_empty(), "its parts go with it");
+    let part = room.part(&late, 1, b"in time").await;
+    room.complete(&late, &[&part]).await.unwrap();
+}
+
+#[tokio::test]
+async fn objects_expire_and_move_by_prefix_age_and_date() {
+    let room = Room::new().await;
+    let age = |seconds: u64| serde_json::json!({"condition": {"type": "Age", "maxAge": seconds}});
+    let date = serde_json::json!({"condition": {"type": "Date", "date": "2027-01-15T08:10:00Z"}});
+    set(
+        &room,
+        serde_json::json!([
+            {"id": "logs", "conditions": {"prefix": "logs/"}, "deleteObjectsTransition": age(60)},
+            {"id": "off", "enabled": false, "deleteObjectsTransition": age(1)},
+            {"id": "day", "conditions": {"prefix": "day/"}, "deleteObjectsTransition": date},
+            {"id": "old", "storageClassTransitions": [
+                {"condition": {"type": "Age", "maxAge": 300}, "storageClass": "InfrequentAccess"}]},
+        ]),
+    )
+    .await;
+    for at in ["logs/a", "logs/b", "day/a", "other"] {
+        room.put(at, b"x").await;
+    }
+    assert_eq!(apply(&room).await, []);
+    room.clock.advance(Duration::from_secs(60));
+    room.put("logs/new", b"x").await;
+    let deleted = |count| Done { deleted: count, ..Done::default() };
+    assert_eq!(apply(&room).await, [("logs".to_owned(), deleted(2))]);
+    room.clock.advance(Duration::from_secs(10));
+    assert_eq!(room.get("logs/new").await, "x");
+    // 08:00:00 was the start.
+    room.clock.advance(Duration::from_secs(600 - 70));
+    let moved = Done { moved: 1, ..Done::default() };
+    let expected = [("logs", deleted(1)), ("day", deleted(1)), ("old", moved)];
+    assert_eq!(apply(&room).await, expected.map(|(rule, done)| (rule.to_owned(), done)));
+    let left = room.store.head(&room.bucket, &key("other")).unwrap();
+    assert_eq!(left.storage_class, StorageClass::InfrequentAccess);
+    assert_eq!(apply(&room).await, []);
+}
+
+#[tokio::test]
+async fn more_objects_than_a_transaction_takes_expire_all() {
+    let room = Room::new().await;
+    let rule = serde_json::json!({"condition": {"type": "Age", "maxAge": 1}});
+    set(&room, serde_json::json!([{"id": "all", "deleteObjectsTransition": rule}])).await;
+    for number in 0..1_001 {
+        room.put(&format!("{number}"), b"").await;
+    }
+    room.clock.advance(Duration::from_secs(1));
+    assert_eq!(apply(&room).await, [("all".to_owned(), Done { deleted: 1_001, ..Done::default() })]);
+    room.store.bucket_delete(&room.bucket).await.unwrap();
 }
