@@ -65,3 +65,26 @@ async fn sixteen_of_the_largest_kv_values_at_once_are_written_and_read_in_little
     }
     server.stop().await;
 }
+
+/// An object that no buffer on the way would take whole.
+const OBJECT_BYTES: usize = 256 * 1024 * 1024;
+const OBJECT_ON_ITS_WAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_large_r2_object_passes_through_in_little_memory() {
+    let server = Server::start().await;
+    let buckets = "/accounts/{account}/r2/buckets";
+    let _ = server.api(Method::POST, buckets, Some(&json!({ "name": "large" }))).await.expect(200);
+    let path = format!("{buckets}/large/objects/object");
+    let before = server.resident_bytes();
+    let content = Bytes::from(vec![7; OBJECT_BYTES]);
+    let put = server.api_request(Method::PUT, &path).body(content.clone()).expect("a valid request");
+    let _ = send(server.api_address(), put).await.expect(200);
+    let get = server.api_request(Method::GET, &path).body(Bytes::new()).expect("a valid request");
+    let answer = send(server.api_address(), get).await.expect(200);
+    assert!(answer.body == content, "{} bytes came back", answer.body.len());
+    let grown = peak_resident_bytes(server.pid()).saturating_sub(before);
+    println!("an object of {OBJECT_BYTES} bytes: the server's peak grew by {} KiB", grown / 1024);
+    assert!(grown < OBJECT_ON_ITS_WAY_BYTES_MAX, "{grown} bytes");
+    server.stop().await;
+}
