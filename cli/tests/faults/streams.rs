@@ -65,7 +65,7 @@ async fn an_answer_before_the_body_was_read_is_heard() {
     let code = "export default { fetch(request) { return new Response('no', { status: 403 }); } };";
     server.deploy(&Script::module("echo", code)).await;
     for bytes in [1, CHUNK_BYTES, BODY_BYTES] {
-        for _ in 0..5 {
+        for _ in 0..10 {
             let request = post(Bytes::from(vec![0; bytes]));
             let answer = server.send(request).await.expect(403);
             assert_eq!(answer.text(), "no", "after {bytes} bytes");

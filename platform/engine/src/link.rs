@@ -3,9 +3,10 @@
 
 use std::{
     future::poll_fn,
+    io::{self, ErrorKind, IoSlice},
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -19,7 +20,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tasks::Tasks;
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::UnixStream,
+};
 
 use crate::pool::RequestBody;
 
@@ -47,7 +51,7 @@ impl Link {
         let handshake = http1::Builder::new()
             .max_buf_size(ANSWER_HEAD_BYTES_MAX)
             .preserve_header_case(false)
-            .handshake(TokioIo::new(stream));
+            .handshake(TokioIo::new(Socket { stream, is_deaf: false }));
         let (sender, connection) = handshake.await?;
         Ok(Self { sender, connection: Some(connection.with_upgrades().boxed()) })
     }
@@ -93,6 +97,74 @@ impl Link {
                 tracing::debug!(%error, "A connection to a process ended early");
             }
         });
+    }
+}
+
+/// A socket to a process. A Worker may answer without having read the request's body, and workerd then closes the connection:
+/// what is still to be written goes nowhere, and is no reason not to read the answer that lies there.
+struct Socket {
+    stream: UnixStream,
+    is_deaf: bool,
+}
+
+impl Socket {
+    fn written(&mut self, offered: usize, outcome: io::Result<usize>) -> io::Result<usize> {
+        match outcome {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                self.is_deaf = true;
+                Ok(offered)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_deaf {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let outcome = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        Poll::Ready(self.written(bytes.len(), outcome))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        if self.is_deaf {
+            return Poll::Ready(Ok(offered));
+        }
+        let outcome = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices));
+        Poll::Ready(self.written(offered, outcome))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
