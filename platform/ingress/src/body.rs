@@ -239,8 +239,10 @@ impl HttpBody for Body {
         };
         let Poll::Ready(Some(Err(error))) = &polled else { return polled };
         // The client sees a broken answer; there is no page to give it any more.
-        if let Some(ray) = self.ray.take() {
-            tracing::warn!(%ray, %error, "An answer broke off");
+        match (self.ray.take(), &self.source) {
+            (Some(ray), Source::Process(_)) => tracing::warn!(%ray, %error, "A Worker's answer broke off"),
+            (Some(ray), _) => tracing::warn!(%ray, %error, "An answer broke off"),
+            (None, _) => {}
         }
         polled
     }
