@@ -35,7 +35,7 @@ async fn sleeping(count: usize) -> Server {
 
 async fn our_start(server: &Server, index: usize) -> anyhow::Result<f64> {
     let host = format!("{}.localhost", name(index));
-    let target = Target { address: server.http().to_owned(), host, path: "/", headers: &[] };
+    let target = Target::get(server.http(), host, "/");
     let begun = now();
     once(&target).await?;
     Ok(begun.elapsed().as_secs_f64() * 1000.0)

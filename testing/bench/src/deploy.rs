@@ -23,12 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) async fn until_seen_ms(count: usize) -> anyhow::Result<f64> {
     let server = Server::start().await;
     server.deploy(&version(0)).await;
-    let target = Target {
-        address: server.http().to_owned(),
-        host: "app.localhost".to_owned(),
-        path: "/",
-        headers: &[],
-    };
+    let target = Target::get(server.http(), "app.localhost", "/");
     let mut visitors = JoinSet::new();
     for _ in 0..VISITORS {
         visitors.spawn(visit(target.clone()));

@@ -6,6 +6,7 @@ mod bare;
 mod cold;
 mod deploy;
 mod load;
+mod objects;
 mod report;
 mod room;
 mod rows;
@@ -88,11 +89,11 @@ async fn throughput(needed: &BTreeSet<Side>, plan: Plan) -> anyhow::Result<BTree
     let mut rates = Figures::default();
     for &side in &needed {
         // Compiles what the engine compiles when it is hot, fills pools; not counted.
-        load::run(&sides.target(side)?, plan.round).await?;
+        sides.rate(side, plan.round).await?;
     }
     for round in 0..plan.rounds {
         for &side in &needed {
-            let rate = load::run(&sides.target(side)?, plan.round).await?;
+            let rate = sides.rate(side, plan.round).await?;
             rates.add(round, side, rate);
         }
     }

@@ -82,6 +82,24 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::Reported,
     },
     Row {
+        what: "R2 1 MiB put by S3, against a loop that computes the MD5, writes, syncs file and folder, and renames",
+        ours: Side::S3Put,
+        other: Some(Side::LoopPut),
+        target: Target::RatioMin(0.70),
+    },
+    Row {
+        what: "R2 1 MiB get by S3, against nginx serving the file",
+        ours: Side::S3Get,
+        other: Some(Side::NginxGet),
+        target: Target::RatioMin(0.60),
+    },
+    Row {
+        what: "R2 1 KiB get by S3, against nginx serving the file",
+        ours: Side::S3GetSmall,
+        other: Some(Side::NginxGetSmall),
+        target: Target::RatioMin(0.50),
+    },
+    Row {
         what: "cold start, added to bare workerd's",
         ours: Side::SkerryCold,
         other: Some(Side::BareCold),

@@ -8,7 +8,10 @@ use http::Method;
 use serde_json::json;
 use testkit::{Background, Clients, DataFolder, Project, Script, Server, Wrangler, command};
 
-use crate::load::Target;
+use crate::{
+    load::{self, Target},
+    objects::{self, Objects},
+};
 
 /// What is measured, by whom it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +28,12 @@ pub(crate) enum Side {
     BareCall,
     SkerryBoundFetch,
     BareBoundFetch,
+    S3Get,
+    NginxGet,
+    S3GetSmall,
+    NginxGetSmall,
+    S3Put,
+    LoopPut,
     SkerryCold,
     BareCold,
     RoomGet,
@@ -56,9 +65,14 @@ impl Side {
         }
     }
 
-    /// Whether it is a Worker that answers requests for as long as it is asked.
+    /// Whether it does the same again and again for as long as it is asked.
     pub(crate) fn is_loaded(self) -> bool {
-        self <= Self::BareBoundFetch
+        self <= Self::LoopPut
+    }
+
+    /// Whether it is about objects.
+    fn is_of_objects(self) -> bool {
+        (Self::S3Get..=Self::LoopPut).contains(&self)
     }
 
     /// Whether it is KV's room without workerd, or what that is held against.
@@ -131,6 +145,7 @@ pub(crate) struct Sides {
     pair: Option<Workerd>,
     bundled: Option<Workerd>,
     dev: Option<(Background, Project, String)>,
+    objects: Option<Objects>,
 }
 
 impl Sides {
@@ -156,8 +171,11 @@ impl Sides {
         }
         if needs(&[Side::BundledGet, Side::BundledPut]) {
             let workerd = Workerd::start(BUNDLED_CONFIG, &[("worker.js", KV)]).await?;
-            crate::load::once(&workerd.target("/fill")).await?;
+            load::once(&workerd.target("/fill")).await?;
             started.bundled = Some(workerd);
+        }
+        if needed.iter().any(|side| side.is_of_objects()) {
+            started.objects = Some(Objects::start().await?);
         }
         if needs(&[Side::DevNoop]) {
             started.dev = Some(dev().await?);
@@ -165,11 +183,19 @@ impl Sides {
         Ok(started)
     }
 
+    /// Loads a side for a while; how often a second it did what it does.
+    pub(crate) async fn rate(&self, side: Side, duration: Duration) -> anyhow::Result<f64> {
+        match side {
+            Side::LoopPut => objects::loop_puts(duration),
+            side => load::run(&self.target(side)?, duration).await,
+        }
+    }
+
     /// Where the load of a side goes.
-    pub(crate) fn target(&self, side: Side) -> anyhow::Result<Target> {
+    fn target(&self, side: Side) -> anyhow::Result<Target> {
         let skerry = |host: &str, path| {
             let server = self.skerry.as_ref().context("Skerry was not started")?;
-            Ok(Target { address: server.http().into(), host: host.into(), path, headers: &[] })
+            Ok(Target::get(server.http(), host, path))
         };
         match side {
             Side::SkerryNoop => skerry("noop.localhost", "/"),
@@ -194,7 +220,10 @@ impl Sides {
             }
             Side::DevNoop => {
                 let (_, _, address) = self.dev.as_ref().context("wrangler dev was not started")?;
-                Ok(Target { address: address.clone(), host: address.clone(), path: "/", headers: &[] })
+                Ok(Target::get(address, address, "/"))
+            }
+            Side::S3Get | Side::NginxGet | Side::S3GetSmall | Side::NginxGetSmall | Side::S3Put => {
+                self.objects.as_ref().context("the objects were not made")?.target(side)
             }
             _ => bail!("{side:?} is not a matter of load"),
         }
@@ -255,7 +284,7 @@ impl Workerd {
     /// A path of the Worker behind its only socket.
     pub(crate) fn target(&self, path: &'static str) -> Target {
         let address = format!("127.0.0.1:{}", self.port);
-        Target { host: address.clone(), address, path, headers: INGRESS_HEADERS }
+        Target { headers: INGRESS_HEADERS, ..Target::get(address.clone(), address, path) }
     }
 }
 
@@ -347,7 +376,6 @@ const config :Workerd.Config = (
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load;
 
     /// The other sides must keep working while ours changes: a side that answers errors would be no comparison.
     #[tokio::test]
@@ -363,7 +391,7 @@ mod tests {
         ];
         let sides = Sides::start(&needed).await.unwrap();
         for side in needed {
-            let rate = load::run(&sides.target(side).unwrap(), Duration::from_millis(200)).await.unwrap();
+            let rate = sides.rate(side, Duration::from_millis(200)).await.unwrap();
             assert!(0.0 < rate, "{side:?} answered nothing");
         }
     }
