@@ -22,8 +22,9 @@ if (words[0] === "env") {
   });
   const api = await listen((request, response) =>
     response.end(JSON.stringify({ path: request.url, token: request.headers.authorization })));
+  const s3 = await listen((request, response) => response.end());
   mkdirSync(`${data}/run`, { recursive: true });
-  writeFileSync(`${data}/run/addresses.json`, JSON.stringify({ http, api, pid: process.pid }));
+  writeFileSync(`${data}/run/addresses.json`, JSON.stringify({ http, api, s3, pid: process.pid }));
   console.log('{"level":"INFO","message":"listening"}');
   process.on("SIGTERM", () => {
     child.kill();
