@@ -82,6 +82,13 @@ impl Trailer {
         Self { algorithms, headers: trailing }
     }
 
+    /// Whether something that was announced is not in what came.
+    fn lacks(&self, mut came: Checksum) -> bool {
+        self.algorithms
+            .iter()
+            .any(|algorithm| field(&mut came, algorithm).is_some_and(|field| field.is_none()))
+    }
+
     /// What came, once the body has ended.
     fn checksum(&self) -> Checksum {
         let mut came = Checksum::default();
@@ -161,18 +168,26 @@ struct Reading {
 
 impl Reading {
     /// Compares. Ends the body with an error if it is not what was promised.
-    fn finish<T>(self) -> io::Result<Option<T>> {
-        let actual = self.hasher.finalize();
-        let differs =
-            [&self.promised, &self.trailer.checksum()].into_iter().any(|promised| differs(promised, &actual));
-        let is_wrong = differs
-            .then(|| s3_error!(BadDigest, "The checksum you specified did not match what we received."));
-        // Nobody else sets it: the stream ends once.
-        let _ = self.outcome.0.set(is_wrong.map_or(Ok(actual), Err));
-        if differs {
-            Err(io::Error::other("the body has another checksum than was promised"))
+    fn finish<T>(mut self) -> io::Result<Option<T>> {
+        let actual = std::mem::take(&mut self.hasher).finalize();
+        let trailer = self.trailer.checksum();
+        let is_wrong = [&self.promised, &trailer].into_iter().any(|promised| differs(promised, &actual));
+        let refusal = if self.trailer.lacks(trailer) {
+            Some(bad_request(
+                "MalformedTrailerError",
+                "A checksum that x-amz-trailer announced did not come.",
+            ))
         } else {
-            Ok(None)
+            is_wrong
+                .then(|| s3_error!(BadDigest, "The checksum you specified did not match what we received."))
+        };
+        match refusal {
+            Some(refusal) => Err(self.fail(refusal)),
+            None => {
+                // Nobody else sets it: the stream ends once.
+                let _ = self.outcome.0.set(Ok(actual));
+                Ok(None)
+            }
         }
     }
 
@@ -212,12 +227,16 @@ fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
     if text.contains("SignatureMismatch") {
         s3_error!(SignatureDoesNotMatch, "The signature of a chunk of the body does not match.")
     } else if text.contains("Sha256Mismatch") {
-        let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
         let said = "The provided 'x-amz-content-sha256' header does not match what was computed.";
-        let mut error = S3Error::with_message(code, said);
-        error.set_status_code(StatusCode::BAD_REQUEST);
-        error
+        bad_request("XAmzContentSHA256Mismatch", said)
     } else {
         R2Error::BodyIncomplete.into()
     }
+}
+
+/// A refusal that `s3s` has no word for.
+fn bad_request(code: &'static str, said: &'static str) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), said);
+    error.set_status_code(StatusCode::BAD_REQUEST);
+    error
 }

@@ -86,22 +86,26 @@ impl Shard {
     async fn delete_old(&self, bucket: i64, rule: &LifecycleRule, before_ms: u64) -> Result<usize, R2Error> {
         let mut total = 0;
         loop {
-            let (from, to) = bounds(rule);
+            let keys = self.old_keys(bucket, rule, before_ms, None).await?;
+            let found = keys.len();
+            if found == 0 {
+                return Ok(total);
+            }
             let write = move |connection: &Connection| {
-                let mut select = connection.prepare_cached(
-                    "SELECT key FROM object WHERE bucket = ?1 AND uploaded_ms <= ?2 AND ?3 <= key AND key < ?4 LIMIT ?5",
+                let mut is_old = connection.prepare_cached(
+                    "SELECT 1 FROM object WHERE bucket = ?1 AND key = ?2 AND uploaded_ms <= ?3",
                 )?;
-                let keys = select.query_map(params![bucket, before_ms, from, to, BATCH], |row| row.get(0))?;
-                let keys = keys.collect::<Result<Vec<Vec<u8>>, _>>()?;
-                let mut doomed = Vec::new();
+                let (mut count, mut doomed) = (0, Vec::new());
                 for key in &keys {
-                    doomed.extend(rows::delete(connection, bucket, key)?);
+                    if is_old.exists(params![bucket, key, before_ms])? {
+                        doomed.extend(rows::delete(connection, bucket, key)?);
+                        count += 1;
+                    }
                 }
-                Ok((keys.len(), doomed))
+                Ok((count, doomed))
             };
-            let count = self.commit(write, Vec::new()).await?;
-            total += count;
-            if count < BATCH {
+            total += self.commit(write, Vec::new()).await?;
+            if found < BATCH {
                 return Ok(total);
             }
         }
@@ -116,21 +120,48 @@ impl Shard {
     ) -> Result<usize, R2Error> {
         let mut total = 0;
         loop {
-            let (from, to) = bounds(rule);
+            let keys = self.old_keys(bucket, rule, before_ms, Some(class)).await?;
+            let found = keys.len();
+            if found == 0 {
+                return Ok(total);
+            }
             let write = move |connection: &Connection| -> Result<usize, R2Error> {
                 let mut update = connection.prepare_cached(
-                    "UPDATE object SET storage_class = ?5 WHERE bucket = ?1 AND key IN (
-                         SELECT key FROM object WHERE bucket = ?1 AND uploaded_ms <= ?2 AND ?3 <= key AND key < ?4
-                             AND storage_class <> ?5 LIMIT ?6)",
+                    "UPDATE object SET storage_class = ?4 WHERE bucket = ?1 AND key = ?2 AND uploaded_ms <= ?3",
                 )?;
-                Ok(update.execute(params![bucket, before_ms, from, to, class_number(class), BATCH])?)
+                let mut count = 0;
+                for key in &keys {
+                    count += update.execute(params![bucket, key, before_ms, class_number(class)])?;
+                }
+                Ok(count)
             };
-            let count = self.database.write(write).await?;
-            total += count;
-            if count < BATCH {
+            total += self.database.write(write).await?;
+            if found < BATCH {
                 return Ok(total);
             }
         }
+    }
+
+    /// Some of the objects whose moment has come, but for those that have the class already. Found on a read connection: in
+    /// a large bucket this may take a while, and a writer must not wait for it.
+    async fn old_keys(
+        &self,
+        bucket: i64,
+        rule: &LifecycleRule,
+        before_ms: u64,
+        but: Option<StorageClass>,
+    ) -> Result<Vec<Vec<u8>>, R2Error> {
+        let (from, to) = bounds(rule);
+        let read = move |connection: &Connection| -> Result<_, R2Error> {
+            let mut select = connection.prepare_cached(
+                "SELECT key FROM object WHERE bucket = ?1 AND uploaded_ms <= ?2 AND ?3 <= key AND key < ?4
+                     AND storage_class IS NOT ?5 LIMIT ?6",
+            )?;
+            let parameters = params![bucket, before_ms, from, to, but.map(class_number), BATCH];
+            let keys = select.query_map(parameters, |row| row.get(0))?;
+            Ok(keys.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
     }
 
     async fn abort_old(
