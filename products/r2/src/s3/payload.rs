@@ -66,6 +66,11 @@ impl http_body::Body for Patient {
     }
 }
 
+/// How long a body in chunks says it is without them. Where HTTP says a length, `s3s` has put this in its place already.
+pub(super) fn decoded_length(headers: &axum::http::HeaderMap) -> Option<i64> {
+    headers.get("x-amz-decoded-content-length")?.to_str().ok()?.parse().ok()
+}
+
 /// The checksums that come behind the body.
 pub(super) struct Trailer {
     /// Names of the checksums, as the head announced them.
@@ -98,6 +103,14 @@ impl Trailer {
         });
         came
     }
+
+    /// Whether a checksum that was announced did not come.
+    fn is_missing_from(&self, came: &Checksum) -> bool {
+        let mut came = came.clone();
+        self.algorithms
+            .iter()
+            .any(|algorithm| field(&mut came, algorithm).is_some_and(|value| value.is_none()))
+    }
 }
 
 fn field<'a>(checksum: &'a mut Checksum, algorithm: &str) -> Option<&'a mut Option<String>> {
@@ -126,6 +139,12 @@ impl Outcome {
             (Err(error), _) => Err(error.into()),
         }
     }
+
+    fn fail(self, answer: S3Error) -> io::Error {
+        let error = io::Error::other(answer.message().unwrap_or("the body broke off").to_owned());
+        let _ = self.0.set(Err(answer));
+        error
+    }
 }
 
 /// The body with its checksums held against those in the head (`promised`) and in the trailer.
@@ -143,7 +162,7 @@ pub(super) fn checked(body: Option<StreamingBlob>, promised: Checksum, trailer: 
             }
             Some(Err(error)) => {
                 let answer = broken(&*error);
-                Err(reading.fail(answer))
+                Err(reading.outcome.fail(answer))
             }
             None => reading.finish(),
         }
@@ -162,24 +181,23 @@ struct Reading {
 impl Reading {
     /// Compares. Ends the body with an error if it is not what was promised.
     fn finish<T>(self) -> io::Result<Option<T>> {
-        let actual = self.hasher.finalize();
-        let differs =
-            [&self.promised, &self.trailer.checksum()].into_iter().any(|promised| differs(promised, &actual));
-        let is_wrong = differs
-            .then(|| s3_error!(BadDigest, "The checksum you specified did not match what we received."));
-        // Nobody else sets it: the stream ends once.
-        let _ = self.outcome.0.set(is_wrong.map_or(Ok(actual), Err));
-        if differs {
-            Err(io::Error::other("the body has another checksum than was promised"))
-        } else {
-            Ok(None)
+        let Self { hasher, promised, trailer, outcome, .. } = self;
+        let came = trailer.checksum();
+        if trailer.is_missing_from(&came) {
+            let code = S3ErrorCode::Custom("MalformedTrailerError".into());
+            let said = "The request contained trailing data that was not well-formed or did not conform to our published schema.";
+            let mut answer = S3Error::with_message(code, said);
+            answer.set_status_code(StatusCode::BAD_REQUEST);
+            return Err(outcome.fail(answer));
         }
-    }
-
-    fn fail(self, answer: S3Error) -> io::Error {
-        let error = io::Error::other(answer.message().unwrap_or("the body broke off").to_owned());
-        let _ = self.outcome.0.set(Err(answer));
-        error
+        let actual = hasher.finalize();
+        if [&promised, &came].into_iter().any(|promised| differs(promised, &actual)) {
+            let said = "The checksum you specified did not match what we received.";
+            return Err(outcome.fail(s3_error!(BadDigest, "{said}")));
+        }
+        // Nobody else sets it: the stream ends once.
+        let _ = outcome.0.set(Ok(actual));
+        Ok(None)
     }
 }
 
