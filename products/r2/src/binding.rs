@@ -363,17 +363,19 @@ impl PutCall {
     }
 
     fn expected(&self) -> Result<Expected, R2Error> {
-        let hex = |algorithm: &'static str, text: &Option<String>| {
-            let decode = |text: &String| hex::decode(text).map_err(|_odd| R2Error::DigestInvalid(algorithm));
-            text.as_ref().map(decode).transpose()
+        let sum = |algorithm, bytes: Option<Option<Vec<u8>>>, length| match bytes {
+            None => Ok(None),
+            Some(Some(bytes)) if bytes.len() == length => Ok(Some(bytes)),
+            Some(_) => Err(R2Error::DigestInvalid(algorithm)),
         };
-        let md5 = |text: &String| BASE64_STANDARD.decode(text).map_err(|_odd| R2Error::DigestInvalid("MD5"));
+        let hex = |text: &Option<String>| text.as_ref().map(|text| hex::decode(text).ok());
+        let md5 = self.md5.as_ref().map(|text| BASE64_STANDARD.decode(text).ok());
         Ok(Expected {
-            md5: self.md5.as_ref().map(md5).transpose()?,
-            sha1: hex("SHA-1", &self.sha1)?,
-            sha256: hex("SHA-256", &self.sha256)?,
-            sha384: hex("SHA-384", &self.sha384)?,
-            sha512: hex("SHA-512", &self.sha512)?,
+            md5: sum("MD5", md5, 16)?,
+            sha1: sum("SHA-1", hex(&self.sha1), 20)?,
+            sha256: sum("SHA-256", hex(&self.sha256), 32)?,
+            sha384: sum("SHA-384", hex(&self.sha384), 48)?,
+            sha512: sum("SHA-512", hex(&self.sha512), 64)?,
         })
     }
 }
@@ -500,9 +502,22 @@ fn refuse(error: &R2Error, described: Option<Value>) -> Response<Body> {
     let (status, code, message) = error.answer();
     let mut response = described.map_or_else(|| Response::new(Body::empty()), |object| answer(&object));
     *response.status_mut() = status;
-    let text = json!({"version": 1, "v4code": code, "message": message}).to_string();
-    if let Ok(text) = HeaderValue::from_bytes(text.as_bytes()) {
+    let text = in_ascii(&json!({"version": 1, "v4code": code, "message": message}).to_string());
+    if let Ok(text) = HeaderValue::try_from(text) {
         response.headers_mut().insert(ERROR, text);
     }
     response
+}
+
+/// The same JSON for a header: all that a header cannot hold can only stand in a text, where it can be escaped.
+fn in_ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            text.push(character);
+        } else {
+            text.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
 }

@@ -68,6 +68,10 @@ pub(crate) enum R2Error {
     KeysTooMany,
     #[error("Metadata missing or invalid")]
     RequestInvalid,
+    #[error("The jurisdiction you specified is not valid: use `eu`, `fedramp` or none.")]
+    JurisdictionInvalid,
+    #[error("We could not read the object `{key}` of the bucket `{bucket}`. The server's log says why.")]
+    ObjectUnreadable { bucket: String, key: String, cause: StoreError },
     #[error("The CORS configuration does not exist.")]
     CorsMissing,
     #[error("The CORS configuration is not valid: {0}.")]
@@ -98,6 +102,16 @@ fn store_failure(error: &StoreError) -> (StatusCode, &'static str) {
 }
 
 impl R2Error {
+    /// The same, said of an object, if it is its bytes or its row that cannot be read.
+    pub(crate) fn of_object(self, bucket: &str, key: &str) -> Self {
+        match self {
+            Self::Store(cause @ (StoreError::Corrupt(_) | StoreError::File(_))) => {
+                Self::ObjectUnreadable { bucket: bucket.to_owned(), key: key.to_owned(), cause }
+            }
+            other => other,
+        }
+    }
+
     /// Status, R2's code and the text for the caller, by which all doors agree. Logs what a person must look at.
     pub(crate) fn answer(&self) -> (StatusCode, u32, String) {
         let (status, code) = self.facts();
@@ -106,6 +120,9 @@ impl R2Error {
                 tracing::error!(%error, "R2 could not answer");
             }
             return (status, code, store_failure(error).1.to_owned());
+        }
+        if let Self::ObjectUnreadable { bucket, key, cause } = self {
+            tracing::error!(bucket, key, error = %cause, "An object could not be read");
         }
         (status, code, self.to_string())
     }
@@ -117,6 +134,7 @@ impl R2Error {
                 (store_failure(error).0, 10_043)
             }
             Self::Store(error) => (store_failure(error).0, 10_001),
+            Self::ObjectUnreadable { .. } => (StatusCode::INTERNAL_SERVER_ERROR, 10_001),
             Self::BucketNameInvalid => (StatusCode::BAD_REQUEST, 10_005),
             Self::BucketMissing => (StatusCode::NOT_FOUND, 10_006),
             Self::KeyMissing => (StatusCode::NOT_FOUND, 10_007),
@@ -138,6 +156,7 @@ impl R2Error {
             | Self::PartNumberInvalid
             | Self::KeysTooMany
             | Self::CursorInvalid
+            | Self::JurisdictionInvalid
             | Self::RequestInvalid => (StatusCode::BAD_REQUEST, 10_029),
             Self::CorsMissing => (StatusCode::NOT_FOUND, 10_059),
             Self::CorsInvalid(_) | Self::LifecycleInvalid(_) => (StatusCode::BAD_REQUEST, 10_040),
@@ -184,9 +203,10 @@ impl R2Error {
             | Self::CustomerKeyInvalid
             | Self::ExpiresInvalid
             | Self::PartNumberInvalid
+            | Self::JurisdictionInvalid
             | Self::KeysTooMany => "InvalidArgument",
             Self::Store(StoreError::ReadOnly(_) | StoreError::Closed) => "ServiceUnavailable",
-            Self::Store(_) => "InternalError",
+            Self::Store(_) | Self::ObjectUnreadable { .. } => "InternalError",
         }
     }
 }

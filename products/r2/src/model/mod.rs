@@ -74,7 +74,8 @@ impl StorageClass {
         match text {
             "Standard" => Ok(Self::Standard),
             "InfrequentAccess" => Ok(Self::InfrequentAccess),
-            other => Err(R2Error::StorageClassInvalid(other.to_owned())),
+            // Quoted in a header of the answer, hence cut.
+            other => Err(R2Error::StorageClassInvalid(other.chars().take(64).collect())),
         }
     }
 

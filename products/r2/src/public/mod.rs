@@ -69,10 +69,12 @@ fn cors(store: &Store, bucket: &BucketName, headers: &HeaderMap) -> Result<Optio
 }
 
 async fn read(store: &Store, bucket: &BucketName, head: &request::Parts) -> Result<Response<Body>, R2Error> {
-    let path = head.uri.path().trim_start_matches('/');
+    let path = head.uri.path();
+    let path = path.strip_prefix('/').unwrap_or(path);
     let key = Key::parse(percent_decode_str(path).decode_utf8().map_err(|_utf8| R2Error::KeyInvalid)?)?;
     let conditions = conditions(&head.headers);
-    let wanted = wanted_range(&head.headers).map(s3::range);
+    // A range is only meant for GET (RFC 9110 section 14.2).
+    let wanted = wanted_range(&head.headers).filter(|_| head.method == Method::GET).map(s3::range);
     // Whether the range may be used is known with the object.
     let get = Get { conditions: conditions.clone(), range: None, customer_key: None };
     let Found { object, body } = store.get(bucket, &key, get)?;

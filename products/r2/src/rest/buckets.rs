@@ -6,7 +6,7 @@ use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Path, Query, ResultInfo, rfc3339};
 
-use super::{find_bucket, text};
+use super::{find_bucket, jurisdiction, text};
 use crate::{
     R2Error,
     model::{Bucket, StorageClass},
@@ -17,7 +17,6 @@ use crate::{
 const PAGE_BUCKETS_MAX: usize = 1000;
 const PAGE_BUCKETS_DEFAULT: usize = 20;
 
-const JURISDICTION: &str = "cf-r2-jurisdiction";
 const STORAGE_CLASS: &str = "cf-r2-storage-class";
 
 /// A bucket on this wire.
@@ -58,15 +57,17 @@ pub(super) struct ListParameters {
 
 pub(super) async fn bucket_list(
     State(store): State<Arc<Store>>,
+    headers: HeaderMap,
     Query(parameters): Query<ListParameters>,
 ) -> Result<Envelope<Buckets>, ApiError> {
+    let jurisdiction = jurisdiction(&headers)?;
     let limit = parameters.per_page.unwrap_or(PAGE_BUCKETS_DEFAULT).clamp(1, PAGE_BUCKETS_MAX);
     // A cursor is the last name of the page before; clients send an empty one for the first page.
     let cursor = parameters.cursor.filter(|cursor| !cursor.is_empty());
     let after = cursor.or(parameters.start_after).unwrap_or_default();
     let part = parameters.name_contains.unwrap_or_default();
     // One more than asked for tells whether this page is the last.
-    let mut buckets = store.bucket_list(&part, &after, limit + 1).await?;
+    let mut buckets = store.bucket_list(Some(jurisdiction), &part, &after, limit + 1).await?;
     let is_last = buckets.len() <= limit;
     buckets.truncate(limit);
     let last = buckets.last().filter(|_| !is_last).map(|bucket| bucket.name.to_string());
@@ -99,7 +100,7 @@ pub(super) async fn bucket_create(
     let new = NewBucket {
         name,
         location: body.location_hint.map(|hint| hint.to_uppercase()),
-        jurisdiction: text(&headers, JURISDICTION).unwrap_or("default").to_owned(),
+        jurisdiction: jurisdiction(&headers)?.to_owned(),
         storage_class: storage_class.unwrap_or(StorageClass::Standard),
     };
     Ok(Envelope::new(store.bucket_create(new).await?.into()))

@@ -10,16 +10,25 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef},
+    extract::{DefaultBodyLimit, FromRef, RawPathParams, Request, State},
     http::HeaderMap,
+    middleware::{Next, from_fn_with_state},
+    response::Response,
     routing::{get, post, put},
 };
 use model::BucketName;
+use v4::ApiError;
 
 use crate::{R2Error, model::Bucket, public::PublicHosts, store::Store};
 
 /// Largest body that only describes a bucket.
 const JSON_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the caller wants buckets to lie; without it, or with its first value, nowhere in particular.
+const JURISDICTION: &str = "cf-r2-jurisdiction";
+
+/// What it may say (Cloudflare: R2 data location).
+const JURISDICTIONS: [&str; 3] = ["default", "eu", "fedramp"];
 
 /// What the routes work on.
 #[derive(Debug, Clone)]
@@ -60,7 +69,31 @@ pub(crate) fn router(rooms: Rooms) -> Router {
         .route(&below("/scrub"), post(scrub::scrub))
         .route(&below("/domains/managed"), get(hosts::managed_read).put(hosts::managed_write))
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .route_layer(from_fn_with_state(Arc::clone(&rooms.store), within_jurisdiction))
         .with_state(rooms)
+}
+
+fn jurisdiction(headers: &HeaderMap) -> Result<&'static str, R2Error> {
+    let Some(given) = headers.get(JURISDICTION) else { return Ok(JURISDICTIONS[0]) };
+    let known = JURISDICTIONS.into_iter().find(|known| given == known);
+    known.ok_or(R2Error::JurisdictionInvalid)
+}
+
+/// A bucket is there only for callers who name its jurisdiction.
+async fn within_jurisdiction(
+    State(store): State<Arc<Store>>,
+    path: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let jurisdiction = jurisdiction(request.headers())?;
+    let name = path.iter().find(|(parameter, _)| *parameter == "bucket_name").map(|(_, name)| name);
+    if let Some(name) = name
+        && find_bucket(&store, name)?.jurisdiction != jurisdiction
+    {
+        return Err(R2Error::BucketMissing.into());
+    }
+    Ok(next.run(request).await)
 }
 
 /// Checks that a path names a bucket of ours.

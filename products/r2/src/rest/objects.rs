@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, Response, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header},
 };
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -108,18 +108,22 @@ pub(super) struct WireKey {
 
 fn attributes(headers: &HeaderMap) -> Result<Attributes, R2Error> {
     let kept = |name: HeaderName| text(headers, name.as_str()).map(str::to_owned);
-    let expires = text(headers, header::EXPIRES.as_str());
-    let expires = expires
-        .map(|text| OffsetDateTime::parse(text, &Rfc2822).map_err(|_malformed| R2Error::ExpiresInvalid));
-    let expires = expires.transpose()?;
+    let expires = headers.get(header::EXPIRES).map(expiry_ms).transpose()?;
     let http = HttpMetadata {
         content_type: kept(header::CONTENT_TYPE),
         content_language: kept(header::CONTENT_LANGUAGE),
         content_disposition: kept(header::CONTENT_DISPOSITION),
         content_encoding: kept(header::CONTENT_ENCODING),
         cache_control: kept(header::CACHE_CONTROL),
-        cache_expiry: expires.and_then(|moment| u64::try_from(moment.unix_timestamp() * 1000).ok()),
+        cache_expiry: expires,
     };
     let storage_class = text(headers, STORAGE_CLASS).map(StorageClass::parse).transpose()?;
     Attributes::new(http, CustomMetadata::default(), storage_class)
+}
+
+/// A date as HTTP writes it, in milliseconds since 1970: a moment is what is kept, so any other text is refused.
+fn expiry_ms(text: &HeaderValue) -> Result<u64, R2Error> {
+    let moment = text.to_str().ok().and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
+    let seconds = moment.and_then(|moment| u64::try_from(moment.unix_timestamp()).ok());
+    seconds.map(|seconds| seconds * 1000).ok_or(R2Error::ExpiresInvalid)
 }

@@ -27,7 +27,7 @@ pub(super) async fn list(store: &Store, input: ListBucketsInput) -> S3Result<Lis
     let mut buckets: Vec<OurBucket> = Vec::new();
     // The store looks for a part of the name anywhere: what is no prefix is passed over.
     let is_truncated = loop {
-        let page = store.bucket_list(&prefix, &after, limit + 1).await?;
+        let page = store.bucket_list(None, &prefix, &after, limit + 1).await?;
         let Some(last) = page.last().map(|bucket| bucket.name.to_string()) else { break false };
         let is_last = page.len() <= limit;
         buckets.extend(page.into_iter().filter(|bucket| bucket.name.as_str().starts_with(&prefix)));

@@ -66,6 +66,11 @@ impl http_body::Body for Patient {
     }
 }
 
+/// How long a body in chunks says it is without them. Where HTTP says a length, `s3s` has put this in its place already.
+pub(super) fn decoded_length(headers: &axum::http::HeaderMap) -> Option<i64> {
+    headers.get("x-amz-decoded-content-length")?.to_str().ok()?.parse().ok()
+}
+
 /// The checksums that come behind the body.
 pub(super) struct Trailer {
     /// Names of the checksums, as the head announced them.
@@ -80,13 +85,6 @@ impl Trailer {
         let algorithms =
             names.filter_map(|name| name.strip_prefix(CHECKSUM_PREFIX).map(str::to_owned)).collect();
         Self { algorithms, headers: trailing }
-    }
-
-    /// Whether something that was announced is not in what came.
-    fn lacks(&self, mut came: Checksum) -> bool {
-        self.algorithms
-            .iter()
-            .any(|algorithm| field(&mut came, algorithm).is_some_and(|field| field.is_none()))
     }
 
     /// What came, once the body has ended.
@@ -104,6 +102,14 @@ impl Trailer {
             }
         });
         came
+    }
+
+    /// Whether a checksum that was announced did not come.
+    fn is_missing_from(&self, came: &Checksum) -> bool {
+        let mut came = came.clone();
+        self.algorithms
+            .iter()
+            .any(|algorithm| field(&mut came, algorithm).is_some_and(|value| value.is_none()))
     }
 }
 
@@ -133,6 +139,12 @@ impl Outcome {
             (Err(error), _) => Err(error.into()),
         }
     }
+
+    fn fail(self, answer: S3Error) -> io::Error {
+        let error = io::Error::other(answer.message().unwrap_or("the body broke off").to_owned());
+        let _ = self.0.set(Err(answer));
+        error
+    }
 }
 
 /// The body with its checksums held against those in the head (`promised`) and in the trailer.
@@ -150,7 +162,7 @@ pub(super) fn checked(body: Option<StreamingBlob>, promised: Checksum, trailer: 
             }
             Some(Err(error)) => {
                 let answer = broken(&*error);
-                Err(reading.fail(answer))
+                Err(reading.outcome.fail(answer))
             }
             None => reading.finish(),
         }
@@ -168,33 +180,24 @@ struct Reading {
 
 impl Reading {
     /// Compares. Ends the body with an error if it is not what was promised.
-    fn finish<T>(mut self) -> io::Result<Option<T>> {
-        let actual = std::mem::take(&mut self.hasher).finalize();
-        let trailer = self.trailer.checksum();
-        let is_wrong = [&self.promised, &trailer].into_iter().any(|promised| differs(promised, &actual));
-        let refusal = if self.trailer.lacks(trailer) {
-            Some(bad_request(
-                "MalformedTrailerError",
-                "A checksum that x-amz-trailer announced did not come.",
-            ))
-        } else {
-            is_wrong
-                .then(|| s3_error!(BadDigest, "The checksum you specified did not match what we received."))
-        };
-        match refusal {
-            Some(refusal) => Err(self.fail(refusal)),
-            None => {
-                // Nobody else sets it: the stream ends once.
-                let _ = self.outcome.0.set(Ok(actual));
-                Ok(None)
-            }
+    fn finish<T>(self) -> io::Result<Option<T>> {
+        let Self { hasher, promised, trailer, outcome, .. } = self;
+        let came = trailer.checksum();
+        if trailer.is_missing_from(&came) {
+            let code = S3ErrorCode::Custom("MalformedTrailerError".into());
+            let said = "The request contained trailing data that was not well-formed or did not conform to our published schema.";
+            let mut answer = S3Error::with_message(code, said);
+            answer.set_status_code(StatusCode::BAD_REQUEST);
+            return Err(outcome.fail(answer));
         }
-    }
-
-    fn fail(self, answer: S3Error) -> io::Error {
-        let error = io::Error::other(answer.message().unwrap_or("the body broke off").to_owned());
-        let _ = self.outcome.0.set(Err(answer));
-        error
+        let actual = hasher.finalize();
+        if [&promised, &came].into_iter().any(|promised| differs(promised, &actual)) {
+            let said = "The checksum you specified did not match what we received.";
+            return Err(outcome.fail(s3_error!(BadDigest, "{said}")));
+        }
+        // Nobody else sets it: the stream ends once.
+        let _ = outcome.0.set(Ok(actual));
+        Ok(None)
     }
 }
 
@@ -227,16 +230,12 @@ fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
     if text.contains("SignatureMismatch") {
         s3_error!(SignatureDoesNotMatch, "The signature of a chunk of the body does not match.")
     } else if text.contains("Sha256Mismatch") {
+        let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
         let said = "The provided 'x-amz-content-sha256' header does not match what was computed.";
-        bad_request("XAmzContentSHA256Mismatch", said)
+        let mut error = S3Error::with_message(code, said);
+        error.set_status_code(StatusCode::BAD_REQUEST);
+        error
     } else {
         R2Error::BodyIncomplete.into()
     }
-}
-
-/// A refusal that `s3s` has no word for.
-fn bad_request(code: &'static str, said: &'static str) -> S3Error {
-    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), said);
-    error.set_status_code(StatusCode::BAD_REQUEST);
-    error
 }

@@ -38,7 +38,7 @@ const REFUSED_HEADERS: [&str; 7] = [
 const PRESIGNED_S_MAX: u64 = 7 * 24 * 60 * 60;
 
 /// Refuses what `s3s` can do and R2 cannot: signatures of version 2, presigned addresses without limit, and forms, which it
-/// would also read into memory whole.
+/// would also read into memory whole; and XML that is too large, of which it would say that the server failed.
 pub(super) fn refuse_what_r2_lacks(request: &Request) -> S3Result<()> {
     let header = |name| request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
     let form = b"multipart/form-data";
@@ -55,6 +55,12 @@ pub(super) fn refuse_what_r2_lacks(request: &Request) -> S3Result<()> {
             InvalidRequest,
             "Please use AWS4-HMAC-SHA256: signature version 2 is not supported."
         ));
+    }
+    let is_xml =
+        request.method() == Method::POST || query().any(|(name, _)| name == "cors" || name == "lifecycle");
+    let length = str::from_utf8(header(header::CONTENT_LENGTH)).ok().and_then(|text| text.parse().ok());
+    if is_xml && length.is_some_and(|length: u64| super::XML_BYTES_MAX as u64 <= length) {
+        return Err(s3_error!(MaxMessageLengthExceeded, "Your request was too big."));
     }
     let expires = query().find(|(name, _)| name == "X-Amz-Expires");
     if expires.is_some_and(|(_, value)| value.parse::<u64>().is_ok_and(|seconds| PRESIGNED_S_MAX < seconds)) {

@@ -63,21 +63,28 @@ impl Store {
         })
     }
 
-    /// At most `limit` buckets whose names contain `part`, in the order of their names, behind the name `after`.
+    /// At most `limit` buckets of a jurisdiction (of all, if none is named) whose names contain `part`, in the order of
+    /// their names, behind the name `after`.
     pub(crate) async fn bucket_list(
         &self,
+        jurisdiction: Option<&str>,
         part: &str,
         after: &str,
         limit: usize,
     ) -> Result<Vec<Bucket>, R2Error> {
         let mut buckets = Vec::new();
         for shard in self.shards() {
-            let (part, after) = (part.to_owned(), after.to_owned());
+            let (part, after, jurisdiction) =
+                (part.to_owned(), after.to_owned(), jurisdiction.map(str::to_owned));
             let select = move |connection: &Connection| -> Result<Vec<Bucket>, R2Error> {
                 let mut select = connection.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM bucket WHERE ?1 < name AND instr(name, ?2) ORDER BY name LIMIT ?3"
+                    "SELECT {COLUMNS} FROM bucket
+                     WHERE ?1 < name AND instr(name, ?2) AND jurisdiction = ifnull(?4, jurisdiction)
+                     ORDER BY name LIMIT ?3"
                 ))?;
-                Ok(select.query_map(params![after, part, limit], bucket)?.collect::<Result<_, _>>()?)
+                Ok(select
+                    .query_map(params![after, part, limit, jurisdiction], bucket)?
+                    .collect::<Result<_, _>>()?)
             };
             buckets.extend(shard.database.read(select).await?);
         }

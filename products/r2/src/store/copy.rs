@@ -8,7 +8,7 @@ use super::{
     Incoming, NewBody, OpenBody, Store,
     files::Doomed,
     objects::{Opened, check, draw_version},
-    read::{Blob, Content},
+    read::{Blob, Content, Of},
     receive::{NewBlob, NewContent},
     rows::{self, Place},
 };
@@ -74,7 +74,8 @@ impl Store {
     ) -> Result<NewBody, R2Error> {
         let span = Span::whole(source.size);
         let files = self.shard(&from.bucket)?.files.clone();
-        let body = OpenBody::new(files, opened.blobs, span, from.customer_key.clone(), opened.pin);
+        let of = Of { bucket: from.bucket.clone(), key: from.key.clone() };
+        let body = OpenBody::new(files, of, opened.blobs, span, from.customer_key.clone(), opened.pin);
         let incoming = Incoming { length: Some(span.length()), customer_key, ..Incoming::default() };
         self.receive(bucket, body.into_body().await?, incoming).await
     }

@@ -77,6 +77,11 @@ impl Files {
         &self.inner.folder
     }
 
+    /// The shard's database, in which small bodies lie: beside the folder, and called after it.
+    pub(super) fn database(&self) -> PathBuf {
+        self.inner.folder.with_extension("sqlite")
+    }
+
     /// The first id of the present epoch.
     pub(super) fn epoch_begin(&self) -> BlobId {
         self.inner.first

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Incoming, NewBody, OpenBody, Shard, Store,
     files::{Doomed, Pin},
-    read::{Blob, Content},
+    read::{Blob, Content, Of},
     receive,
     rows::{self, Place},
 };
@@ -50,22 +50,24 @@ pub(crate) struct Put {
 impl Store {
     /// Finds an object.
     pub(crate) fn head(&self, bucket: &BucketName, key: &Key) -> Result<Object, R2Error> {
-        self.shard(bucket)?.database.read_now(|connection| {
+        let found = self.shard(bucket)?.database.read_now(|connection| {
             let (bucket, _) = rows::bucket(connection, bucket.as_str())?;
             Ok(rows::find(connection, bucket, key)?.ok_or(R2Error::KeyMissing)?.0)
-        })
+        });
+        found.map_err(|error: R2Error| error.of_object(bucket.as_str(), key.as_str()))
     }
 
     /// Finds an object and makes its bytes ready.
     pub(crate) fn get(&self, bucket: &BucketName, key: &Key, get: Get) -> Result<Found, R2Error> {
         let shard = self.shard(bucket)?;
-        let opened = shard.open(bucket, key, &get.conditions, get.customer_key.as_ref())?;
-        let (object, opened) = opened;
+        let opened = shard.open(bucket, key, &get.conditions, get.customer_key.as_ref());
+        let (object, opened) = opened.map_err(|error| error.of_object(bucket.as_str(), key.as_str()))?;
         let Some(opened) = opened else { return Ok(Found { object, body: None }) };
         let whole = Span::whole(object.size);
         let span = get.range.as_ref().map_or(Ok(whole), |range| range.resolve(object.size))?;
         let Opened { blobs, pin } = opened;
-        let body = OpenBody::new(shard.files.clone(), blobs, span, get.customer_key, pin);
+        let of = Of { bucket: bucket.clone(), key: key.clone() };
+        let body = OpenBody::new(shard.files.clone(), of, blobs, span, get.customer_key, pin);
         Ok(Found { object, body: Some((body, span)) })
     }
 

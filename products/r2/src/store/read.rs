@@ -11,6 +11,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
+use model::BucketName;
 use store::{Failure, StoreError};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     R2Error,
-    model::{CustomerKey, Span},
+    model::{CustomerKey, Key, Span},
 };
 
 /// A body as its row describes it.
@@ -45,10 +46,18 @@ pub(super) enum Content {
     Pinned,
 }
 
+/// Whose bytes they are, for errors.
+#[derive(Debug)]
+pub(super) struct Of {
+    pub(super) bucket: BucketName,
+    pub(super) key: Key,
+}
+
 /// A body ready to be read; what it names stays readable for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct OpenBody {
     files: Files,
+    of: Of,
     /// The pieces that hold the bytes asked for, in order, and which of theirs.
     pieces: vec::IntoIter<(Blob, Span)>,
     current: Option<Current>,
@@ -70,6 +79,7 @@ impl OpenBody {
     /// Cuts `span` out of consecutive pieces.
     pub(super) fn new(
         files: Files,
+        of: Of,
         blobs: Vec<Blob>,
         span: Span,
         key: Option<CustomerKey>,
@@ -86,13 +96,14 @@ impl OpenBody {
             }
             begins = ends;
         }
-        Self { files, pieces: pieces.into_iter(), current: None, key, length: span.length(), _pin: pin }
+        let length = span.length();
+        Self { files, of, pieces: pieces.into_iter(), current: None, key, length, _pin: pin }
     }
 
     /// Cuts `span` out of a body that would yield all bytes.
     pub(crate) fn narrowed(self, span: Span) -> Self {
         let blobs = self.pieces.map(|(blob, _)| blob).collect();
-        Self::new(self.files, blobs, span, self.key, self._pin)
+        Self::new(self.files, self.of, blobs, span, self.key, self._pin)
     }
 
     /// How many bytes it will yield.
@@ -104,7 +115,10 @@ impl OpenBody {
     /// not a body that breaks off.
     pub(crate) async fn into_body(self) -> Result<Body, R2Error> {
         let (first, reading) = step(self).await.map_err(|_stopping| StoreError::Closed)?;
-        let Some(first) = first? else { return Ok(Body::empty()) };
+        let of = &reading.of;
+        let first =
+            first.map_err(|error| R2Error::from(error).of_object(of.bucket.as_str(), of.key.as_str()))?;
+        let Some(first) = first else { return Ok(Body::empty()) };
         if reading.is_done() {
             return Ok(Body::from(first));
         }
@@ -115,7 +129,9 @@ impl OpenBody {
             }
             let (block, reading) = next.await.map_err(io::Error::other)?;
             let block = block.map_err(|error| {
-                tracing::error!(%error, "An object could not be read to its end");
+                let Of { bucket, key } = &reading.of;
+                let (bucket, key) = (bucket.as_str(), key.as_str());
+                tracing::error!(bucket, key, %error, "An object could not be read to its end");
                 io::Error::other(error)
             })?;
             Ok::<_, io::Error>(block.map(|block| (block, (None, step(reading)))))
@@ -167,8 +183,12 @@ impl Current {
         let file = match std::mem::replace(&mut blob.content, Content::Pinned) {
             Content::Open(file) => Some(file),
             Content::Pinned => Some(File::open(&path).map_err(failed)?),
-            small @ Content::Small { .. } => {
-                blob.content = small;
+            Content::Small { crc, bytes } => {
+                if crc32fast::hash(&bytes) != crc {
+                    let cause = format!("small body {:016x} has a wrong checksum", blob.id);
+                    return Err(corrupt(files.database(), cause));
+                }
+                blob.content = Content::Small { crc, bytes };
                 None
             }
         };
@@ -190,13 +210,7 @@ impl Current {
         let begins = number * BLOCK_BYTES;
         let stored = match (&self.file, &mut self.blob.content) {
             (Some((file, path)), _) => read_block(file, path, &self.blob, number)?,
-            (None, Content::Small { crc, bytes }) => {
-                if crc32fast::hash(bytes) != *crc {
-                    let cause = format!("small object {:016x} has a wrong checksum", self.blob.id);
-                    return Err(corrupt(PathBuf::new(), cause));
-                }
-                std::mem::take(bytes)
-            }
+            (None, Content::Small { bytes, .. }) => std::mem::take(bytes),
             (None, Content::Open(_) | Content::Pinned) => Vec::new(),
         };
         let plain = match &self.seal {

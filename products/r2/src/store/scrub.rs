@@ -6,7 +6,7 @@ use store::{
     rusqlite::{Connection, params},
 };
 
-use super::{OpenBody, Store, rows};
+use super::{OpenBody, Store, read::Of, rows};
 use crate::{
     R2Error,
     model::{Conditions, Key, Span},
@@ -93,8 +93,9 @@ impl super::Shard {
             Err(error) => return Err(error),
         };
         let whole = Span::whole(object.size);
+        let of = Of { bucket: bucket.clone(), key };
         // Without the customer's key the stored bytes are checked as they are.
-        let body = OpenBody::new(self.files.clone(), opened.blobs, whole, None, opened.pin);
+        let body = OpenBody::new(self.files.clone(), of, opened.blobs, whole, None, opened.pin);
         match body.check() {
             Ok(bytes) => Ok((bytes, None)),
             Err(error @ (StoreError::File(_) | StoreError::Corrupt(_))) => {

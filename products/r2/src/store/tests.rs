@@ -23,7 +23,6 @@ const MIB: usize = 1024 * 1024;
 
 struct Room {
     folder: tempfile::TempDir,
-    clock: Clock,
     store: Store,
     tasks: Tasks,
     bucket: BucketName,
@@ -32,19 +31,18 @@ struct Room {
 impl Room {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::manual(1_800_000_000_000);
-        let (store, tasks) = open(folder.path(), &clock).await;
-        let room = Self { folder, clock, store, tasks, bucket: name("bucket") };
+        let (store, tasks) = open(folder.path()).await;
+        let room = Self { folder, store, tasks, bucket: name("bucket") };
         room.make("bucket").await;
         room
     }
 
     async fn restart(self) -> Self {
-        let Self { folder, clock, store, tasks, bucket } = self;
+        let Self { folder, store, tasks, bucket } = self;
         assert!(tasks.stop(Duration::from_secs(5)).await);
         store.close().await;
-        let (store, tasks) = open(folder.path(), &clock).await;
-        Self { folder, clock, store, tasks, bucket }
+        let (store, tasks) = open(folder.path()).await;
+        Self { folder, store, tasks, bucket }
     }
 
     async fn make(&self, bucket: &str) {
@@ -120,9 +118,9 @@ impl Room {
     }
 }
 
-async fn open(folder: &std::path::Path, clock: &Clock) -> (Store, Tasks) {
+async fn open(folder: &std::path::Path) -> (Store, Tasks) {
     let tasks = Tasks::new();
-    (Store::open(folder, clock.clone(), tasks.clone()).await.unwrap(), tasks)
+    (Store::open(folder, Clock::manual(1_800_000_000_000), tasks.clone()).await.unwrap(), tasks)
 }
 
 fn name(text: &str) -> BucketName {
@@ -314,7 +312,10 @@ async fn damage_is_an_error_before_it_is_sent_and_scrub_names_it() {
     let mut content = std::fs::read(&file).unwrap();
     content[100] ^= 1;
     std::fs::write(&file, &content).unwrap();
-    assert!(matches!(room.get_with(&room.bucket, "bad", Get::default()).await, Err(R2Error::Store(_))));
+    assert!(matches!(
+        room.get_with(&room.bucket, "bad", Get::default()).await,
+        Err(R2Error::ObjectUnreadable { .. })
+    ));
     let range = Some(Range::From { offset: Some(MIB as u64), length: Some(5) });
     let sound = room.get_with(&room.bucket, "bad", Get { range, ..Get::default() }).await.unwrap();
     assert_eq!(sound, bytes(2 * MIB)[MIB..MIB + 5]);
@@ -366,7 +367,7 @@ async fn a_bucket_is_made_once_and_deleted_empty() {
     for bucket in ["abc", "xyz", "aaa"] {
         room.make(bucket).await;
     }
-    let listed = room.store.bucket_list("", "aaa", 2).await.unwrap();
+    let listed = room.store.bucket_list(None, "", "aaa", 2).await.unwrap();
     assert_eq!(listed.iter().map(|bucket| bucket.name.as_str()).collect::<Vec<_>>(), ["abc", "bucket"]);
     room.put("a", b"a").await;
     let upload = room.upload("u").await;
@@ -429,82 +430,102 @@ proptest! {
     }
 }
 
-/// What the rules did, by their ids.
-async fn apply(room: &Room) -> Vec<(String, Done)> {
-    let mut told = Vec::new();
-    room.store.apply_lifecycles(|_bucket, rule, done| told.push((rule.to_owned(), done))).await.unwrap();
-    told
-}
+const DAY_S: u64 = 24 * 60 * 60;
 
-async fn set(room: &Room, rules: serde_json::Value) {
-    let rules: Lifecycle = serde_json::from_value(serde_json::json!({ "rules": rules })).unwrap();
-    room.store.setting_put(&room.bucket, Setting::Lifecycle, &rules.check().unwrap()).await.unwrap();
-}
-
-#[tokio::test]
-async fn unfinished_uploads_end_after_a_week_if_nobody_says_otherwise() {
-    let room = Room::new().await;
-    let upload = room.upload("never").await;
-    room.part(&upload, 1, &bytes(MIB)).await;
-    let week = Duration::from_secs(7 * 24 * 60 * 60);
-    room.clock.advance(week - Duration::from_millis(1));
-    assert_eq!(apply(&room).await, []);
-    let late = room.upload("later").await;
-    room.clock.advance(Duration::from_millis(1));
-    let done = Done { aborted: 1, ..Done::default() };
-    assert_eq!(apply(&room).await, [("Default Multipart Abort Rule".to_owned(), done)]);
-    let part = NamedPart { number: PartNumber::parse(1).unwrap(), etag: String::new() };
-    assert!(matches!(room.complete(&upload, &[&part]).await, Err(R2Error::UploadMissing)));
-    assert!(room.files().is_empty(), "its parts go with it");
-    let part = room.part(&late, 1, b"in time").await;
-    room.complete(&late, &[&part]).await.unwrap();
-}
-
-#[tokio::test]
-async fn objects_expire_and_move_by_prefix_age_and_date() {
-    let room = Room::new().await;
-    let age = |seconds: u64| serde_json::json!({"condition": {"type": "Age", "maxAge": seconds}});
-    let date = serde_json::json!({"condition": {"type": "Date", "date": "2027-01-15T08:10:00Z"}});
-    set(
-        &room,
-        serde_json::json!([
-            {"id": "logs", "conditions": {"prefix": "logs/"}, "deleteObjectsTransition": age(60)},
-            {"id": "off", "enabled": false, "deleteObjectsTransition": age(1)},
-            {"id": "day", "conditions": {"prefix": "day/"}, "deleteObjectsTransition": date},
-            {"id": "old", "storageClassTransitions": [
-                {"condition": {"type": "Age", "maxAge": 300}, "storageClass": "InfrequentAccess"}]},
-        ]),
-    )
-    .await;
-    for at in ["logs/a", "logs/b", "day/a", "other"] {
-        room.put(at, b"x").await;
+impl Room {
+    /// Writes rules as the API does, and applies them now.
+    async fn apply(&self, rules: serde_json::Value) -> Vec<(String, Done)> {
+        let lifecycle: Lifecycle = serde_json::from_value(serde_json::json!({ "rules": rules })).unwrap();
+        let lifecycle = lifecycle.check().unwrap();
+        self.store.setting_put(&self.bucket, Setting::Lifecycle, &lifecycle).await.unwrap();
+        self.sweep().await
     }
-    assert_eq!(apply(&room).await, []);
-    room.clock.advance(Duration::from_secs(60));
-    room.put("logs/new", b"x").await;
-    let deleted = |count| Done { deleted: count, ..Done::default() };
-    assert_eq!(apply(&room).await, [("logs".to_owned(), deleted(2))]);
-    room.clock.advance(Duration::from_secs(10));
-    assert_eq!(room.get("logs/new").await, "x");
-    // 08:00:00 was the start.
-    room.clock.advance(Duration::from_secs(600 - 70));
-    let moved = Done { moved: 1, ..Done::default() };
-    let expected = [("logs", deleted(1)), ("day", deleted(1)), ("old", moved)];
-    assert_eq!(apply(&room).await, expected.map(|(rule, done)| (rule.to_owned(), done)));
-    let left = room.store.head(&room.bucket, &key("other")).unwrap();
-    assert_eq!(left.storage_class, StorageClass::InfrequentAccess);
-    assert_eq!(apply(&room).await, []);
+
+    async fn sweep(&self) -> Vec<(String, Done)> {
+        let mut told = Vec::new();
+        let tell = |_: &BucketName, rule: &str, done| told.push((rule.to_owned(), done));
+        self.store.apply_lifecycles(tell).await.unwrap();
+        told
+    }
+
+    async fn keys(&self) -> Vec<String> {
+        let page = self.store.list(&self.bucket, ListQuery::new("")).await.unwrap();
+        let key = |entry| match entry {
+            Listed::Object(object) => object.key,
+            Listed::Prefix(prefix) => prefix,
+        };
+        page.entries.into_iter().map(key).collect()
+    }
 }
 
 #[tokio::test]
-async fn more_objects_than_a_transaction_takes_expire_all() {
+async fn lifecycle_rules_come_true_at_their_second_and_for_their_prefix_alone() {
     let room = Room::new().await;
-    let rule = serde_json::json!({"condition": {"type": "Age", "maxAge": 1}});
-    set(&room, serde_json::json!([{"id": "all", "deleteObjectsTransition": rule}])).await;
-    for number in 0..1_001 {
-        room.put(&format!("{number}"), b"").await;
+    for at in ["logs/a", "logs/large", "logz", "other"] {
+        room.put(at, &bytes(if at == "logs/large" { MIB } else { 10 })).await;
     }
-    room.clock.advance(Duration::from_secs(1));
-    assert_eq!(apply(&room).await, [("all".to_owned(), Done { deleted: 1_001, ..Done::default() })]);
+    let age = |seconds: u64| serde_json::json!({"type": "Age", "maxAge": seconds});
+    let rule = |enabled: bool| {
+        let transition = serde_json::json!({"condition": age(DAY_S)});
+        serde_json::json!([{
+            "id": "expire", "enabled": enabled, "conditions": {"prefix": "logs/"}, "deleteObjectsTransition": transition,
+        }])
+    };
+    room.store.clock.advance(Duration::from_secs(DAY_S - 1));
+    assert_eq!(room.apply(rule(true)).await, [], "a second too early");
+    room.store.clock.advance(Duration::from_secs(1));
+    assert_eq!(room.apply(rule(false)).await, [], "disabled");
+    let deleted = Done { deleted: 2, ..Done::default() };
+    assert_eq!(room.apply(rule(true)).await, [("expire".to_owned(), deleted)]);
+    assert_eq!(room.keys().await, ["logz", "other"]);
+    assert!(room.files().is_empty(), "the file went with its object");
+    assert_eq!(room.sweep().await, [], "nothing is done twice");
+
+    let moved = serde_json::json!([{"id": "move", "storageClassTransitions": [
+        {"condition": {"type": "Date", "date": "2027-01-17T00:00:00Z"}, "storageClass": "InfrequentAccess"},
+    ]}]);
+    assert_eq!(room.apply(moved).await, [], "the clock stands on 16 January");
+    room.store.clock.advance(Duration::from_secs(DAY_S));
+    let done = Done { moved: 2, ..Done::default() };
+    assert_eq!(room.sweep().await, [("move".to_owned(), done)]);
+    let class = room.store.head(&room.bucket, &key("other")).unwrap().storage_class;
+    assert_eq!(class, StorageClass::InfrequentAccess);
+    assert_eq!(room.sweep().await, []);
+
+    room.store.delete(&room.bucket, vec![key("logz"), key("other")]).await.unwrap();
     room.store.bucket_delete(&room.bucket).await.unwrap();
+    assert_eq!(room.sweep().await, [], "a bucket's rules go with it");
+    room.make("bucket").await;
+    room.put("other", b"v").await;
+    assert_eq!(room.sweep().await, [], "and do not come back");
+}
+
+#[tokio::test]
+async fn more_objects_than_a_transaction_takes_expire_in_one_round() {
+    let room = Room::new().await;
+    futures_util::future::join_all((0..501).map(|at| {
+        let room = &room;
+        async move { room.put(&format!("{at}"), b"v").await }
+    }))
+    .await;
+    let transition = serde_json::json!({"condition": {"type": "Age", "maxAge": 0}});
+    let done = Done { deleted: 501, ..Done::default() };
+    let rules = serde_json::json!([{"id": "all", "deleteObjectsTransition": transition}]);
+    assert_eq!(room.apply(rules).await, [("all".to_owned(), done)]);
+    assert_eq!(room.keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn without_rules_an_upload_that_nobody_completes_ends_after_seven_days() {
+    let room = Room::new().await;
+    let upload = room.upload("a").await;
+    let part = room.part(&upload, 1, &bytes(MIB)).await;
+    room.store.clock.advance(Duration::from_secs(7 * DAY_S - 1));
+    assert_eq!(room.sweep().await, []);
+    assert_eq!(room.files().len(), 1);
+    room.store.clock.advance(Duration::from_secs(1));
+    let done = Done { aborted: 1, ..Done::default() };
+    assert_eq!(room.sweep().await, [("Default Multipart Abort Rule".to_owned(), done)]);
+    assert!(room.files().is_empty(), "its parts are gone");
+    assert!(room.complete(&upload, &[&part]).await.is_err());
 }

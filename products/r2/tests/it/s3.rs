@@ -1,0 +1,395 @@
+//! The S3 door against raw requests, signed here by the algorithm's definition and not by a library's: whatever is tampered
+//! with, not allowed, cut off or absurd is refused in S3's words, and nothing of it is stored.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, http::Request};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use r2::{AccessKey, AccessKeys};
+use sha2::{Digest, Sha256};
+use time::{OffsetDateTime, macros::format_description};
+use tower::ServiceExt;
+
+use crate::{Answer, MIB, Room, bytes, read};
+
+const SECRET: &str = "a secret that only its holder knows";
+
+/// The hash of nothing, and of a body that is not hashed ahead.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+const CHUNKS: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+const TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+
+/// Who may do what, until a test says otherwise.
+#[derive(Default)]
+struct Keys(Mutex<HashMap<String, AccessKey>>);
+
+impl Keys {
+    fn allow(&self, id: &str, can_read: bool, can_write: bool) {
+        let key = AccessKey { secret: SECRET.to_owned(), can_read, can_write };
+        self.0.lock().unwrap().insert(id.to_owned(), key);
+    }
+}
+
+impl AccessKeys for Keys {
+    fn find(&self, id: &str) -> Option<AccessKey> {
+        self.0.lock().unwrap().get(id).cloned()
+    }
+}
+
+/// A room with its S3 door, and an object `key` that no refused request may touch.
+struct Door {
+    room: Room,
+    keys: Arc<Keys>,
+    router: Router,
+}
+
+impl Door {
+    async fn new() -> Self {
+        let room = Room::new().await;
+        let keys = Arc::new(Keys::default());
+        keys.allow("writer", true, true);
+        keys.allow("reader", true, false);
+        let router = room.r2.buckets.s3(Arc::clone(&keys) as Arc<dyn AccessKeys>, "localhost");
+        assert_eq!(room.put("key", b"old").await.code(), None);
+        Self { room, keys, router }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// Asserts that a request is refused, and that nothing came of it.
+    async fn refuse(&self, what: &str, request: Request<Body>, expected: (u16, &str)) {
+        let answer = self.send(request).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        let code = code.map_or("", |(code, _)| code);
+        assert_eq!((answer.status.as_u16(), code), expected, "{what}: {text}");
+        assert_eq!(self.room.get("key").await.value(), b"old", "{what}");
+        let listed = self.room.ask(&serde_json::json!({"method": "list"})).await.described();
+        assert_eq!(listed["objects"].as_array().unwrap().len(), 1, "{what}");
+        assert!(self.room.files().is_empty(), "{what}");
+    }
+}
+
+/// A request that is about to be signed.
+struct Call {
+    method: &'static str,
+    /// Needs no escapes; a query is in the order of its names.
+    path: &'static str,
+    query: &'static str,
+    id: &'static str,
+    hash: String,
+    headers: Vec<(&'static str, String)>,
+    age: Duration,
+    is_early: bool,
+}
+
+impl Call {
+    fn new(method: &'static str, path: &'static str, body: &[u8]) -> Self {
+        let hash = hex::encode(Sha256::digest(body));
+        let (headers, age) = (Vec::new(), Duration::ZERO);
+        Self { method, path, query: "", id: "writer", hash, headers, age, is_early: false }
+    }
+
+    fn put(body: &[u8]) -> Self {
+        Self::new("PUT", "/bucket/key", body)
+    }
+
+    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    fn by(self, id: &'static str) -> Self {
+        Self { id, ..self }
+    }
+
+    fn hashed(self, hash: &str) -> Self {
+        Self { hash: hash.to_owned(), ..self }
+    }
+
+    fn sign(self) -> Signed {
+        let now = OffsetDateTime::now_utc();
+        let moment = if self.is_early { now + self.age } else { now - self.age };
+        let time = moment.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap();
+        let scope = format!("{}/auto/s3/aws4_request", &time[..8]);
+        let mut headers = self.headers;
+        let own = [
+            ("host", "s3.localhost".to_owned()),
+            ("x-amz-content-sha256", self.hash),
+            ("x-amz-date", time.clone()),
+        ];
+        let hash = own[1].1.clone();
+        headers.extend(own);
+        headers.sort();
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+        let canonical = format!("{}\n{}\n{}\n{lines}\n{names}\n{hash}", self.method, self.path, self.query);
+        let canonical = hex::encode(Sha256::digest(canonical));
+        let key = [&time.as_bytes()[..8], b"auto", b"s3", b"aws4_request"]
+            .into_iter()
+            .fold(format!("AWS4{SECRET}").into_bytes(), |key, text| hmac(&key, text).to_vec());
+        let signature =
+            hex::encode(hmac(&key, format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{canonical}").as_bytes()));
+        let uri = if self.query.is_empty() {
+            self.path.to_owned()
+        } else {
+            format!("{}?{}", self.path, self.query)
+        };
+        let head =
+            format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature=", self.id);
+        Signed { method: self.method, uri, headers, head, signature, key, time, scope }
+    }
+
+    fn send(self, body: impl Into<Body>) -> Request<Body> {
+        self.sign().send(body)
+    }
+}
+
+struct Signed {
+    method: &'static str,
+    uri: String,
+    headers: Vec<(&'static str, String)>,
+    head: String,
+    signature: String,
+    key: Vec<u8>,
+    time: String,
+    scope: String,
+}
+
+impl Signed {
+    fn send(&self, body: impl Into<Body>) -> Request<Body> {
+        let mut request = Request::builder().method(self.method).uri(&self.uri);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        request.header("authorization", format!("{}{}", self.head, self.signature)).body(body.into()).unwrap()
+    }
+
+    /// A body in signed chunks.
+    fn chunks(&self, chunks: &[&[u8]]) -> Vec<u8> {
+        let (mut body, mut before) = (Vec::new(), self.signature.clone());
+        for chunk in chunks.iter().chain([&&b""[..]]) {
+            let (nothing, hash) = (hex::encode(Sha256::digest("")), hex::encode(Sha256::digest(chunk)));
+            let text = format!(
+                "AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{before}\n{nothing}\n{hash}",
+                self.time, self.scope
+            );
+            before = hex::encode(hmac(&self.key, text.as_bytes()));
+            body.extend(format!("{:x};chunk-signature={before}\r\n", chunk.len()).bytes());
+            body.extend(*chunk);
+            body.extend(b"\r\n");
+        }
+        body
+    }
+}
+
+fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    let inner = Sha256::new().chain_update(block.map(|byte| byte ^ 0x36)).chain_update(text).finalize();
+    Sha256::new().chain_update(block.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize().into()
+}
+
+/// A body in chunks without signatures, and a trailer.
+fn trailed(content: &[u8], trailer: &str) -> Vec<u8> {
+    let size = format!("{:x}\r\n", content.len());
+    [size.as_bytes(), content, b"\r\n0\r\n", trailer.as_bytes(), b"\r\n"].concat()
+}
+
+fn in_chunks(content: &[u8], said: usize) -> Call {
+    Call::put(content)
+        .hashed(CHUNKS)
+        .with("content-encoding", "aws-chunked")
+        .with("x-amz-decoded-content-length", said)
+}
+
+fn with_trailer(content: &[u8]) -> Call {
+    let call = Call::put(content).hashed(TRAILER).with("x-amz-trailer", "x-amz-checksum-crc32");
+    call.with("content-encoding", "aws-chunked").with("x-amz-decoded-content-length", content.len())
+}
+
+fn crc(content: &[u8]) -> String {
+    format!("x-amz-checksum-crc32:{}\r\n", BASE64_STANDARD.encode(crc32fast::hash(content).to_be_bytes()))
+}
+
+#[tokio::test]
+async fn what_is_signed_rightly_is_stored() {
+    let door = Door::new().await;
+    let content = bytes(20 * 1024);
+    let chunked = in_chunks(&content, content.len()).sign();
+    let requests = [
+        ("whole", Call::put(&content).send(content.clone())),
+        ("unsigned body", Call::put(&content).hashed(UNSIGNED).send(content.clone())),
+        ("in chunks", chunked.send(chunked.chunks(&[&content[..9000], &content[9000..]]))),
+        ("with a trailer", with_trailer(&content).send(trailed(&content, &crc(&content)))),
+    ];
+    for (what, request) in requests {
+        assert_eq!(door.room.put("key", b"old").await.code(), None);
+        let answer = door.send(request).await;
+        assert_eq!(answer.status, 200, "{what}: {:?}", answer.body);
+        assert!(door.room.get("key").await.value() == content, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_tampered_with_is_refused_and_nothing_is_stored() {
+    let door = Door::new().await;
+    let content = bytes(20 * 1024);
+    let other = bytes(20 * 1024 + 1)[1..].to_vec();
+    let mismatch = (403, "SignatureDoesNotMatch");
+
+    let mut signed = Call::put(&content).sign();
+    signed.signature = signed.signature.chars().rev().collect();
+    door.refuse("signature", signed.send(content.clone()), mismatch).await;
+    let mut signed = Call::put(&content).sign();
+    signed.uri = "/bucket/other".to_owned();
+    door.refuse("path", signed.send(content.clone()), mismatch).await;
+    let mut signed = Call::put(&content).with("x-amz-meta-a", "one").sign();
+    signed.headers.iter_mut().find(|(name, _)| *name == "x-amz-meta-a").unwrap().1 = "two".to_owned();
+    door.refuse("header", signed.send(content.clone()), mismatch).await;
+    let mut signed = Call::put(&content).sign();
+    signed.method = "DELETE";
+    door.refuse("method", signed.send(""), mismatch).await;
+    let request = Call::put(&content).send(other.clone());
+    door.refuse("body", request, (400, "XAmzContentSHA256Mismatch")).await;
+
+    let signed = in_chunks(&content, content.len()).sign();
+    let mut body = signed.chunks(&[&content]);
+    body[10_000] ^= 1;
+    door.refuse("chunk", signed.send(body), mismatch).await;
+    let swapped = signed.chunks(&[&content[..10_240], &content[10_240..]]);
+    let half = swapped.len() / 2;
+    door.refuse("chunk that is missing", signed.send(swapped[half..].to_vec()), (400, "IncompleteBody"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_its_checksums_or_lengths_say_is_refused() {
+    let door = Door::new().await;
+    let content = bytes(20 * 1024);
+    let wrong = BASE64_STANDARD.encode(Sha256::digest("other"));
+    let request = Call::put(&content).with("x-amz-checksum-sha256", &wrong).send(content.clone());
+    door.refuse("checksum", request, (400, "BadDigest")).await;
+    let request =
+        Call::put(&content).with("content-md5", BASE64_STANDARD.encode([7; 16])).send(content.clone());
+    door.refuse("MD5", request, (400, "BadDigest")).await;
+    let request = with_trailer(&content).send(trailed(&content, &crc(b"other")));
+    door.refuse("trailer", request, (400, "BadDigest")).await;
+    let request = with_trailer(&content).send(trailed(&content, ""));
+    door.refuse("trailer that never comes", request, (400, "MalformedTrailerError")).await;
+
+    for said in [0, content.len() - 1, content.len() + 1] {
+        let signed = in_chunks(&content, said).sign();
+        let request = signed.send(signed.chunks(&[&content]));
+        door.refuse("decoded length", request, (400, "IncompleteBody")).await;
+    }
+    let signed = in_chunks(&content, 6 << 30).sign();
+    let request = signed.send(signed.chunks(&[&content]));
+    door.refuse("absurd decoded length", request, (400, "EntityTooLarge")).await;
+    let signed = in_chunks(&content, content.len()).sign();
+    let mut body = signed.chunks(&[&content]);
+    body.truncate(body.len() / 2);
+    door.refuse("cut off", signed.send(body), (400, "IncompleteBody")).await;
+    for absurd in ["zz;chunk-signature=0\r\n", "ffffffffffffffff;chunk-signature=0\r\n", "\r\n\r\n"] {
+        door.refuse(absurd, signed.send(absurd), (400, "IncompleteBody")).await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_is_refused_and_a_revoked_key_at_once() {
+    let door = Door::new().await;
+    let unsigned =
+        |method: &str| Request::builder().method(method).uri("/bucket/key").body(Body::from("new")).unwrap();
+    for method in ["GET", "PUT", "DELETE"] {
+        door.refuse("unsigned", unsigned(method), (403, "AccessDenied")).await;
+        let request = Call { method: "PUT", ..Call::put(b"new") }.by("stranger").send("new");
+        door.refuse("unknown", request, (403, "InvalidAccessKeyId")).await;
+    }
+    for is_early in [false, true] {
+        let call = || Call { age: Duration::from_secs(16 * 60), is_early, ..Call::put(b"new") };
+        door.refuse("of another time", call().send("new"), (403, "RequestTimeTooSkewed")).await;
+    }
+
+    assert_eq!(door.send(Call::new("GET", "/bucket/key", b"").by("reader").send("")).await.body, "old");
+    let denied = (403, "AccessDenied");
+    let deletion = b"<Delete><Object><Key>key</Key></Object></Delete>";
+    for (method, path, query, body) in [
+        ("PUT", "/bucket/key", "", &b"new"[..]),
+        ("DELETE", "/bucket/key", "", b""),
+        ("POST", "/bucket", "delete=", deletion),
+        ("POST", "/bucket/key", "uploads=", b""),
+        ("PUT", "/bucket", "cors=", b"<CORSConfiguration/>"),
+        ("PUT", "/bucket-of-a-reader", "", b""),
+        ("DELETE", "/bucket", "", b""),
+    ] {
+        let request = Call { query, ..Call::new(method, path, body) }.by("reader").send(body.to_vec());
+        door.refuse(path, request, denied).await;
+    }
+
+    let earlier = Call::put(b"new").by("reader").sign();
+    door.keys.0.lock().unwrap().remove("reader");
+    door.refuse("revoked", earlier.send("new"), (403, "InvalidAccessKeyId")).await;
+    let request = Call::new("GET", "/bucket/key", b"").by("reader").send("");
+    door.refuse("revoked", request, (403, "InvalidAccessKeyId")).await;
+}
+
+#[tokio::test]
+async fn forms_are_refused_unread() {
+    let door = Door::new().await;
+    let unread = stream::once(async { panic!("nobody reads a form") }).map(Ok::<Bytes, Infallible>);
+    let form = Request::post("/bucket").header("host", "s3.localhost");
+    let form = form.header("content-type", "Multipart/Form-Data; boundary=x").body(Body::from_stream(unread));
+    door.refuse("form", form.unwrap(), (501, "NotImplemented")).await;
+}
+
+#[tokio::test]
+async fn xml_that_is_no_xml_too_large_or_a_bomb_is_refused() {
+    let door = Door::new().await;
+    let laughs = (0..20).fold("<!ENTITY a0 \"lol\">".to_owned(), |text, level| {
+        format!("{text}<!ENTITY a{} \"{}\">", level + 1, format!("&a{level};").repeat(10))
+    });
+    let bomb = format!("<!DOCTYPE d [{laughs}]><Delete><Object><Key>&a20;</Key></Object></Delete>");
+    let foreign = "<!DOCTYPE d [<!ENTITY f SYSTEM \"file:///etc/passwd\">]><Delete><Object><Key>&f;</Key></Object></Delete>";
+    let deep = "<Delete>".repeat(100_000);
+    let many = format!("<Delete>{}</Delete>", "<Object><Key>key</Key></Object>".repeat(1001));
+    for (what, body) in [
+        ("no XML", "{}"),
+        ("cut off", "<Delete><Object><Key>key"),
+        ("bomb", &bomb),
+        ("foreign entity", foreign),
+        ("deep", &deep),
+        ("more than 1,000 keys", &many),
+    ] {
+        let call = Call { query: "delete=", ..Call::new("POST", "/bucket", body.as_bytes()) };
+        let call = call.with("content-length", body.len());
+        door.refuse(what, call.send(body.to_owned()), (400, "MalformedXML")).await;
+    }
+    for (method, query) in [("POST", "delete="), ("PUT", "cors="), ("PUT", "lifecycle=")] {
+        let call = Call { query, ..Call::new(method, "/bucket", b"") }.hashed(UNSIGNED);
+        let call = call.with("content-length", 8 * MIB + 1);
+        let huge = call.send(vec![b' '; 8 * MIB + 1]);
+        door.refuse("too large", huge, (400, "MaxMessageLengthExceeded")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_for_a_minute_is_given_up() {
+    let door = Door::new().await;
+    let start = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes(3 * MIB)))]);
+    let body = Body::from_stream(start.chain(stream::pending()));
+    let request = Call::put(b"").hashed(UNSIGNED).with("content-length", 5 * MIB).send(body);
+    // From here on, time passes as soon as nothing else happens.
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    door.refuse("stalled", request, (400, "IncompleteBody")).await;
+    assert_eq!(before.elapsed().as_secs(), 60);
+}
