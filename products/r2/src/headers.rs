@@ -1,9 +1,16 @@
 //! What a reader over HTTP is told of an object, where no protocol of its own says it: the v4 routes and public hosts.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{
+    OffsetDateTime,
+    format_description::{BorrowedFormatItem, well_known::Rfc2822},
+    macros::format_description,
+};
 
 use crate::model::Object;
+
+/// What a reader is told of a body whose writer named no type.
+pub(crate) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// A date as HTTP writes it (RFC 9110 section 5.6.7).
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
@@ -27,10 +34,16 @@ pub(crate) fn describe(object: &Object, headers: &mut HeaderMap) {
     insert(headers, header::EXPIRES, http.cache_expiry.and_then(date));
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, text: Option<String>) {
+/// Sets a header to a text, if there is one and a header can hold it.
+pub(crate) fn insert(headers: &mut HeaderMap, name: HeaderName, text: Option<String>) {
     if let Some(Ok(value)) = text.map(|text| HeaderValue::from_bytes(text.as_bytes())) {
         headers.insert(name, value);
     }
+}
+
+/// A date as HTTP writes it, in seconds since 1970.
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
+    OffsetDateTime::parse(text, &Rfc2822).ok().map(OffsetDateTime::unix_timestamp)
 }
 
 /// `None` for a time that HTTP has no way to write.

@@ -7,6 +7,7 @@ mod error;
 mod headers;
 mod jobs;
 mod model;
+mod pages;
 mod public;
 mod rest;
 mod s3;

@@ -31,6 +31,31 @@ pub(crate) enum EtagMatch {
 }
 
 impl Conditions {
+    /// What HTTP's headers ask: their dates are whole seconds since 1970.
+    pub(crate) fn of_http(
+        etag_matches: Option<Vec<Etag>>,
+        etag_does_not_match: Option<Vec<Etag>>,
+        unmodified_since_s: Option<i64>,
+        modified_since_s: Option<i64>,
+    ) -> Self {
+        let ms = |seconds: i64| seconds.saturating_mul(1000);
+        Self {
+            etag_matches,
+            etag_does_not_match,
+            // "Unmodified since" holds in the second itself, while `uploaded_before_ms` means before it.
+            uploaded_before_ms: unmodified_since_s.map(|seconds| ms(seconds).saturating_add(1000)),
+            uploaded_after_ms: modified_since_s.map(ms),
+            is_in_whole_seconds: true,
+        }
+    }
+
+    /// Of conditions that do not hold: whether all that must be so is so, and the reader only has the object already (RFC
+    /// 9110 section 13.2.2: 304 then, else 412).
+    pub(crate) fn mean_not_modified(&self, object: &Object) -> bool {
+        let required = Self { etag_does_not_match: None, uploaded_after_ms: None, ..self.clone() };
+        required.hold(Some(object))
+    }
+
     /// Whether there is no condition at all.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self { is_in_whole_seconds: self.is_in_whole_seconds, ..Self::default() }

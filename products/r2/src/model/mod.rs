@@ -49,6 +49,11 @@ pub(crate) const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 /// Most buckets of an account.
 pub(crate) const BUCKETS_MAX: usize = 1_000_000;
 
+/// The name of a bucket, by R2's rules.
+pub(crate) fn bucket_name(text: &str) -> Result<BucketName, R2Error> {
+    text.parse().map_err(|_malformed| R2Error::BucketNameInvalid)
+}
+
 /// A bucket as the account lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bucket {

@@ -29,6 +29,11 @@ impl Span {
     pub(crate) fn length(self) -> u64 {
         self.end - self.start
     }
+
+    /// What `Content-Range` says of it, in an object of `size`.
+    pub(crate) fn content_range(self, size: u64) -> String {
+        format!("bytes {}-{}/{size}", self.start, self.end.saturating_sub(1))
+    }
 }
 
 impl Range {

@@ -11,18 +11,15 @@ use axum::{
 use model::BucketName;
 use percent_encoding::percent_decode_str;
 use s3s::dto::Range as WireRange;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::{
     R2Error,
-    headers::describe,
-    model::{Conditions, Cors, Etag, EtagMatch, Key, Object, Span},
+    headers::{DEFAULT_CONTENT_TYPE, describe, insert, parse_date},
+    model::{Conditions, Etag, EtagMatch, Key, Object, Span},
+    pages::Page,
     s3,
-    store::{Found, Get, Setting, Store},
+    store::{Found, Get, Store},
 };
-
-/// What a reader is told of a body whose writer named no type.
-const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 const NOT_FOUND: &str = "<!doctype html>
 <html lang=\"en\"><meta charset=\"utf-8\"><title>Not found</title>
@@ -32,40 +29,31 @@ const NOT_FOUND: &str = "<!doctype html>
 /// Answers a reader.
 pub(crate) async fn answer(store: &Store, public: &PublicBucket, head: request::Parts) -> Response<Body> {
     let bucket = match store.bucket_get(&public.name) {
-        Ok(Some(bucket)) if bucket.id == public.id => &bucket.name.clone(),
+        Ok(Some(bucket)) if bucket.id == public.id => bucket.name,
         Ok(_) => return refuse(&R2Error::BucketMissing),
         Err(error) => return refuse(&error),
     };
-    let cors = match cors(store, bucket, &head.headers) {
-        Ok(cors) => cors,
+    let page = match Page::of(&head.method, &head.headers, store, || Ok(bucket.clone())) {
+        Ok(page) => page,
         Err(error) => return refuse(&error),
     };
-    if head.method == Method::OPTIONS
-        && let Some((status, headers)) = cors.as_ref().and_then(|cors| cors.preflight(&head.headers))
-    {
-        let mut response = Response::new(Body::empty());
-        (*response.status_mut(), *response.headers_mut()) = (status, headers);
-        return response;
+    if let Some(answer) = page.as_ref().and_then(Page::preflight) {
+        return answer;
     }
     let mut response = match head.method {
-        Method::GET | Method::HEAD => read(store, bucket, &head).await.unwrap_or_else(|error| refuse(&error)),
+        Method::GET | Method::HEAD => {
+            read(store, &bucket, &head).await.unwrap_or_else(|error| refuse(&error))
+        }
         _ => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Public buckets can only be read.\n");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
             response
         }
     };
-    if let Some(cors) = cors {
-        cors.allow(&head.method, &head.headers, response.headers_mut());
+    if let Some(page) = page {
+        page.allow(&mut response);
     }
     response
-}
-
-fn cors(store: &Store, bucket: &BucketName, headers: &HeaderMap) -> Result<Option<Cors>, R2Error> {
-    if !headers.contains_key(header::ORIGIN) {
-        return Ok(None);
-    }
-    Ok(Some(store.setting(bucket, Setting::Cors)?.unwrap_or_default()))
 }
 
 async fn read(store: &Store, bucket: &BucketName, head: &request::Parts) -> Result<Response<Body>, R2Error> {
@@ -81,7 +69,9 @@ async fn read(store: &Store, bucket: &BucketName, head: &request::Parts) -> Resu
     let mut response = Response::new(Body::empty());
     describe(&object, response.headers_mut());
     let Some((body, _)) = body else {
-        *response.status_mut() = unmet(&conditions, &object);
+        let is_unchanged = conditions.mean_not_modified(&object);
+        *response.status_mut() =
+            if is_unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::PRECONDITION_FAILED };
         return Ok(response);
     };
     let wanted = wanted.filter(|_| is_same(&head.headers, &object));
@@ -91,18 +81,18 @@ async fn read(store: &Store, bucket: &BucketName, head: &request::Parts) -> Resu
             Ok(span) => span,
             Err(error) => {
                 let mut refused = refuse(&error);
-                insert(refused.headers_mut(), header::CONTENT_RANGE, format!("bytes */{}", object.size));
+                let none = format!("bytes */{}", object.size);
+                insert(refused.headers_mut(), header::CONTENT_RANGE, Some(none));
                 return Ok(refused);
             }
         },
     };
     let headers = response.headers_mut();
-    headers.entry(header::CONTENT_TYPE).or_insert(DEFAULT_CONTENT_TYPE);
+    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(DEFAULT_CONTENT_TYPE));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_LENGTH, span.length().into());
     if wanted.is_some() {
-        let range = format!("bytes {}-{}/{}", span.start, span.end.saturating_sub(1), object.size);
-        insert(headers, header::CONTENT_RANGE, range);
+        insert(headers, header::CONTENT_RANGE, Some(span.content_range(object.size)));
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     if head.method == Method::GET {
@@ -120,7 +110,7 @@ fn wanted_range(headers: &HeaderMap) -> Option<WireRange> {
 fn is_same(headers: &HeaderMap, object: &Object) -> bool {
     let Some(seen) = headers.get(header::IF_RANGE) else { return true };
     let seen = seen.to_str().unwrap_or_default();
-    match date(seen) {
+    match parse_date(seen) {
         Some(seconds) => seconds == i64::try_from(object.uploaded_ms / 1000).unwrap_or(i64::MAX),
         None => seen == format!("\"{}\"", object.etag),
     }
@@ -128,15 +118,12 @@ fn is_same(headers: &HeaderMap, object: &Object) -> bool {
 
 fn conditions(headers: &HeaderMap) -> Conditions {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let moment = |name| text(name).and_then(date).map(|seconds| seconds.saturating_mul(1000));
-    Conditions {
-        etag_matches: text(header::IF_MATCH).map(etags),
-        etag_does_not_match: text(header::IF_NONE_MATCH).map(etags),
-        // "Unmodified since" holds in the second itself, while `uploaded_before_ms` means before it.
-        uploaded_before_ms: moment(header::IF_UNMODIFIED_SINCE).map(|ms| ms.saturating_add(1000)),
-        uploaded_after_ms: moment(header::IF_MODIFIED_SINCE),
-        is_in_whole_seconds: true,
-    }
+    Conditions::of_http(
+        text(header::IF_MATCH).map(etags),
+        text(header::IF_NONE_MATCH).map(etags),
+        text(header::IF_UNMODIFIED_SINCE).and_then(parse_date),
+        text(header::IF_MODIFIED_SINCE).and_then(parse_date),
+    )
 }
 
 fn etags(list: &str) -> Vec<Etag> {
@@ -151,17 +138,6 @@ fn etags(list: &str) -> Vec<Etag> {
         }
     };
     list.split(',').map(etag).collect()
-}
-
-/// RFC 9110 section 13.2.2: what must be so fails with 412, what must not be so with 304.
-fn unmet(conditions: &Conditions, object: &Object) -> StatusCode {
-    let required = Conditions { etag_does_not_match: None, uploaded_after_ms: None, ..conditions.clone() };
-    if required.hold(Some(object)) { StatusCode::NOT_MODIFIED } else { StatusCode::PRECONDITION_FAILED }
-}
-
-/// Seconds since 1970.
-fn date(text: &str) -> Option<i64> {
-    OffsetDateTime::parse(text, &Rfc2822).ok().map(OffsetDateTime::unix_timestamp)
 }
 
 /// Readers learn whether there is such an object, and no more.
@@ -184,10 +160,4 @@ fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response
-}
-
-fn insert(headers: &mut HeaderMap, name: header::HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(name, value);
-    }
 }

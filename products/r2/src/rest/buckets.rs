@@ -6,10 +6,9 @@ use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Path, Query, ResultInfo, rfc3339};
 
-use super::{find_bucket, jurisdiction, text};
+use super::{jurisdiction, text};
 use crate::{
-    R2Error,
-    model::{Bucket, StorageClass},
+    model::{Bucket, StorageClass, bucket_name},
     store::{NewBucket, Store},
 };
 
@@ -95,7 +94,7 @@ pub(super) async fn bucket_create(
     headers: HeaderMap,
     Json(body): Json<NewBody>,
 ) -> Result<Envelope<WireBucket>, ApiError> {
-    let name = body.name.parse().map_err(|_malformed| R2Error::BucketNameInvalid)?;
+    let name = bucket_name(&body.name)?;
     let storage_class = body.storage_class.as_deref().map(StorageClass::parse).transpose()?;
     let new = NewBucket {
         name,
@@ -112,7 +111,7 @@ pub(super) async fn bucket_read(
     State(store): State<Arc<Store>>,
     Path((_account, name)): BucketPath,
 ) -> Result<Envelope<WireBucket>, ApiError> {
-    Ok(Envelope::new(find_bucket(&store, &name)?.into()))
+    Ok(Envelope::new(store.bucket_find(&name)?.into()))
 }
 
 /// Changes the storage class that new objects take; nothing else of a bucket can be changed.
@@ -121,7 +120,7 @@ pub(super) async fn bucket_change(
     Path((_account, name)): BucketPath,
     headers: HeaderMap,
 ) -> Result<Envelope<WireBucket>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     let class = StorageClass::parse(text(&headers, STORAGE_CLASS).unwrap_or_default())?;
     Ok(Envelope::new(store.bucket_set_storage_class(&bucket.name, class).await?.into()))
 }
@@ -130,7 +129,7 @@ pub(super) async fn bucket_delete(
     State(store): State<Arc<Store>>,
     Path((_account, name)): BucketPath,
 ) -> Result<Envelope<()>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     store.bucket_delete(&bucket.name).await?;
     Ok(Envelope::new(()))
 }

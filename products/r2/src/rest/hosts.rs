@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Path};
 
-use super::{Rooms, find_bucket};
+use super::Rooms;
 use crate::{
     model::{Bucket, Hosts},
     store::Setting,
@@ -34,7 +34,7 @@ pub(super) async fn managed_read(
     State(rooms): State<Rooms>,
     Path((_account, name)): BucketPath,
 ) -> Result<Envelope<Managed>, ApiError> {
-    let bucket = find_bucket(&rooms.store, &name)?;
+    let bucket = rooms.store.bucket_find(&name)?;
     let set: Hosts = rooms.store.setting(&bucket.name, Setting::Hosts)?.unwrap_or_default();
     Ok(told(&rooms, bucket, &set))
 }
@@ -44,7 +44,7 @@ pub(super) async fn managed_write(
     Path((_account, name)): BucketPath,
     Json(change): Json<Change>,
 ) -> Result<Envelope<Managed>, ApiError> {
-    let bucket = find_bucket(&rooms.store, &name)?;
+    let bucket = rooms.store.bucket_find(&name)?;
     let set = Hosts { is_managed: change.enabled };
     rooms.store.setting_put(&bucket.name, Setting::Hosts, &set).await?;
     rooms.hosts.publish(&bucket, &set);

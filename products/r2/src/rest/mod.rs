@@ -16,10 +16,9 @@ use axum::{
     response::Response,
     routing::{get, post, put},
 };
-use model::BucketName;
 use v4::ApiError;
 
-use crate::{R2Error, model::Bucket, public::PublicHosts, store::Store};
+use crate::{R2Error, public::PublicHosts, store::Store};
 
 /// Largest body that only describes a bucket.
 const JSON_BYTES_MAX: usize = 64 * 1024;
@@ -89,17 +88,11 @@ async fn within_jurisdiction(
     let jurisdiction = jurisdiction(request.headers())?;
     let name = path.iter().find(|(parameter, _)| *parameter == "bucket_name").map(|(_, name)| name);
     if let Some(name) = name
-        && find_bucket(&store, name)?.jurisdiction != jurisdiction
+        && store.bucket_find(name)?.jurisdiction != jurisdiction
     {
         return Err(R2Error::BucketMissing.into());
     }
     Ok(next.run(request).await)
-}
-
-/// Checks that a path names a bucket of ours.
-fn find_bucket(store: &Store, name: &str) -> Result<Bucket, R2Error> {
-    let name: BucketName = name.parse().map_err(|_malformed| R2Error::BucketNameInvalid)?;
-    store.bucket_get(&name)?.ok_or(R2Error::BucketMissing)
 }
 
 /// A header's text, if it is there and is text.

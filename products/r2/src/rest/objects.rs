@@ -9,13 +9,12 @@ use axum::{
 };
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use v4::{ApiError, Envelope, Path, rfc3339};
 
-use super::{find_bucket, text};
+use super::text;
 use crate::{
     R2Error,
-    headers::describe,
+    headers::{describe, parse_date},
     model::{Attributes, Conditions, CustomMetadata, HttpMetadata, Key, Object, StorageClass},
     store::{Get, Incoming, Put, Store},
 };
@@ -62,7 +61,7 @@ pub(super) async fn object_write(
     Path((_account, name, _key)): ObjectPath,
     request: Request,
 ) -> Result<Envelope<WireObject>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     let (parts, body) = request.into_parts();
     let key = raw_key(&parts.uri)?;
     let attributes = attributes(&parts.headers)?;
@@ -78,7 +77,7 @@ pub(super) async fn object_read(
     Path((_account, name, _key)): ObjectPath,
     uri: Uri,
 ) -> Result<Response<Body>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     let found = store.get(&bucket.name, &raw_key(&uri)?, Get::default())?;
     let (body, _) = found.body.ok_or(R2Error::PreconditionFailed)?;
     let length = body.length();
@@ -94,7 +93,7 @@ pub(super) async fn object_delete(
     Path((_account, name, _key)): ObjectPath,
     uri: Uri,
 ) -> Result<Envelope<WireKey>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     let key = raw_key(&uri)?;
     store.delete(&bucket.name, vec![key.clone()]).await?;
     Ok(Envelope::new(WireKey { key: key.as_str().to_owned() }))
@@ -123,7 +122,6 @@ fn attributes(headers: &HeaderMap) -> Result<Attributes, R2Error> {
 
 /// A date as HTTP writes it, in milliseconds since 1970: a moment is what is kept, so any other text is refused.
 fn expiry_ms(text: &HeaderValue) -> Result<u64, R2Error> {
-    let moment = text.to_str().ok().and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
-    let seconds = moment.and_then(|moment| u64::try_from(moment.unix_timestamp()).ok());
+    let seconds = text.to_str().ok().and_then(parse_date).and_then(|seconds| u64::try_from(seconds).ok());
     seconds.map(|seconds| seconds * 1000).ok_or(R2Error::ExpiresInvalid)
 }

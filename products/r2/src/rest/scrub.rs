@@ -6,7 +6,6 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Path};
 
-use super::find_bucket;
 use crate::store::{Scrubbed, Store};
 
 #[derive(Debug, Deserialize)]
@@ -34,7 +33,7 @@ pub(super) async fn scrub(
     Path((_account, name)): Path<(String, String)>,
     Json(From { after }): Json<From>,
 ) -> Result<Envelope<WireScrubbed>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     let Scrubbed { objects, bytes, damaged, next } = store.scrub(&bucket.name, after).await?;
     let damaged =
         damaged.into_iter().map(|damage| WireDamage { key: damage.key, cause: damage.cause }).collect();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use v4::{ApiError, Envelope, Json, Path};
 
-use super::find_bucket;
 use crate::{
     R2Error,
     model::{Cors, Lifecycle},
@@ -18,7 +17,7 @@ pub(super) async fn cors_read(
     State(store): State<Arc<Store>>,
     Path((_account, name)): BucketPath,
 ) -> Result<Envelope<Cors>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     let cors = store.setting(&bucket.name, Setting::Cors)?;
     Ok(Envelope::new(cors.ok_or(R2Error::CorsMissing)?))
 }
@@ -28,7 +27,7 @@ pub(super) async fn cors_write(
     Path((_account, name)): BucketPath,
     Json(cors): Json<Cors>,
 ) -> Result<Envelope<()>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     store.setting_put(&bucket.name, Setting::Cors, &cors.check()?).await?;
     Ok(Envelope::new(()))
 }
@@ -37,7 +36,7 @@ pub(super) async fn cors_delete(
     State(store): State<Arc<Store>>,
     Path((_account, name)): BucketPath,
 ) -> Result<Envelope<()>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     store.setting_delete(&bucket.name, Setting::Cors).await?;
     Ok(Envelope::new(()))
 }
@@ -46,7 +45,7 @@ pub(super) async fn lifecycle_read(
     State(store): State<Arc<Store>>,
     Path((_account, name)): BucketPath,
 ) -> Result<Envelope<Lifecycle>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     let lifecycle = store.setting(&bucket.name, Setting::Lifecycle)?;
     Ok(Envelope::new(lifecycle.unwrap_or_default()))
 }
@@ -56,7 +55,7 @@ pub(super) async fn lifecycle_write(
     Path((_account, name)): BucketPath,
     Json(lifecycle): Json<Lifecycle>,
 ) -> Result<Envelope<()>, ApiError> {
-    let bucket = find_bucket(&store, &name)?;
+    let bucket = store.bucket_find(&name)?;
     store.setting_put(&bucket.name, Setting::Lifecycle, &lifecycle.check()?).await?;
     Ok(Envelope::new(()))
 }

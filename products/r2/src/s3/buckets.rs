@@ -52,7 +52,7 @@ pub(super) async fn list(store: &Store, input: ListBucketsInput) -> S3Result<Lis
 }
 
 pub(super) fn head(store: &Store, input: &HeadBucketInput) -> S3Result<HeadBucketOutput> {
-    find(store, &input.bucket)?;
+    store.bucket_find(&input.bucket)?;
     Ok(HeadBucketOutput { bucket_region: Some(REGION.to_owned()), ..HeadBucketOutput::default() })
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn delete(store: &Store, input: &DeleteBucketInput) -> S3Result
 }
 
 pub(super) fn location(store: &Store, input: &GetBucketLocationInput) -> S3Result<GetBucketLocationOutput> {
-    find(store, &input.bucket)?;
+    store.bucket_find(&input.bucket)?;
     let location_constraint = Some(BucketLocationConstraint::from(REGION.to_owned()));
     Ok(GetBucketLocationOutput { location_constraint })
 }
@@ -97,13 +97,9 @@ pub(super) fn encryption(
     store: &Store,
     input: &GetBucketEncryptionInput,
 ) -> S3Result<GetBucketEncryptionOutput> {
-    find(store, &input.bucket)?;
+    store.bucket_find(&input.bucket)?;
     Err(s3_error!(
         ServerSideEncryptionConfigurationNotFoundError,
         "The server side encryption configuration was not found."
     ))
-}
-
-pub(super) fn find(store: &Store, bucket: &str) -> S3Result<OurBucket> {
-    Ok(store.bucket_get(&request::bucket(bucket)?)?.ok_or(R2Error::BucketMissing)?)
 }

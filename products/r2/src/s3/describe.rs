@@ -11,9 +11,6 @@ use time::OffsetDateTime;
 
 use crate::model::{CustomMetadata, HttpMetadata, Object, StorageClass};
 
-/// What a reader is told of a body whose writer named no type.
-pub(super) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
-
 pub(super) fn moment(unix_ms: u64) -> Timestamp {
     let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
     moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).into()

@@ -4,7 +4,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::{S3Result, dto::*, s3_error};
 
 use super::{
-    buckets,
     describe::{self, etag, moment},
     request,
 };
@@ -159,7 +158,7 @@ fn limit(asked: Option<i32>) -> S3Result<i32> {
 /// What is found, which is nothing where nothing is asked for.
 async fn page(store: &Store, bucket: &str, query: ListQuery, max_keys: i32) -> S3Result<Page> {
     if max_keys == 0 {
-        buckets::find(store, bucket)?;
+        store.bucket_find(bucket)?;
         return Ok(Page { entries: Vec::new(), is_truncated: false });
     }
     Ok(store.list(&request::bucket(bucket)?, query.with_limit(max_keys.into())?).await?)

@@ -6,7 +6,6 @@ mod describe;
 mod keys;
 mod list;
 mod objects;
-mod pages;
 mod payload;
 mod request;
 mod settings;
@@ -30,7 +29,7 @@ use s3s::{
     service::{S3Service, S3ServiceBuilder},
 };
 
-use crate::store::Store;
+use crate::{pages::Page, store::Store};
 
 /// Largest body that is XML: 10,000 parts with their checksums, or 1,000 keys of 1,024 bytes with all of them escaped.
 const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -61,11 +60,12 @@ struct Front {
 }
 
 async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response<Body> {
-    let page = match pages::Page::of(&request, &front.store, &front.hosts) {
+    let bucket = || request::bucket_of(&request, &front.hosts);
+    let page = match Page::of(request.method(), request.headers(), &front.store, bucket) {
         Ok(page) => page,
         Err(error) => return refuse(error.into()),
     };
-    if let Some(answer) = page.as_ref().and_then(pages::Page::preflight) {
+    if let Some(answer) = page.as_ref().and_then(Page::preflight) {
         return answer;
     }
     let mut response = match request::refuse_what_r2_lacks(&request) {

@@ -4,12 +4,13 @@ use s3s::{Body, S3Response, S3Result, dto::*, s3_error};
 
 use super::{
     Answer,
-    describe::{self, DEFAULT_CONTENT_TYPE, Described, custom, etag, metadata, moment, parse_class},
+    describe::{self, Described, custom, etag, metadata, moment, parse_class},
     payload::{self, Trailer},
     request,
 };
 use crate::{
     R2Error,
+    headers::DEFAULT_CONTENT_TYPE,
     model::{
         Attributes, Conditions, CustomerKey, DELETE_KEYS_MAX, Key, Object as OurObject, Range as OurRange,
         Span,
@@ -73,7 +74,7 @@ pub(super) fn head(store: &Store, input: HeadObjectInput) -> Answer<HeadObjectOu
     output.content_length = i64::try_from(span.length()).ok();
     let mut response = S3Response::new(output);
     if input.range.is_some() {
-        response.output.content_range = Some(content_range(span, object.size));
+        response.output.content_range = Some(span.content_range(object.size));
         response.status = Some(axum::http::StatusCode::PARTIAL_CONTENT);
     }
     Ok(response)
@@ -99,7 +100,7 @@ pub(super) async fn get(store: &Store, input: GetObjectInput) -> Answer<GetObjec
     };
     let mut output = described!(GetObjectOutput, &object);
     output.content_length = i64::try_from(body.length()).ok();
-    output.content_range = input.range.map(|_| content_range(span, object.size));
+    output.content_range = input.range.map(|_| span.content_range(object.size));
     output.body = Some(StreamingBlob::from(Body::http_body_unsync(body.into_body().await?)));
     Ok(S3Response::new(output))
 }
@@ -293,14 +294,8 @@ pub(crate) fn range(range: Range) -> OurRange {
     }
 }
 
-fn content_range(span: Span, size: u64) -> String {
-    format!("bytes {}-{}/{size}", span.start, span.end.saturating_sub(1))
-}
-
-/// RFC 9110 section 13.2.2: what must be so fails with 412, what must not be so with 304.
 fn unmet(conditions: &Conditions, object: &OurObject) -> s3s::S3Error {
-    let required = Conditions { etag_does_not_match: None, uploaded_after_ms: None, ..conditions.clone() };
-    if required.hold(Some(object)) {
+    if conditions.mean_not_modified(object) {
         return s3_error!(NotModified, "Not Modified");
     }
     R2Error::PreconditionFailed.into()

@@ -23,6 +23,8 @@ use crate::{
     model::{Conditions, CustomerKey, Etag, EtagMatch, Key},
 };
 
+pub(super) use crate::model::bucket_name as bucket;
+
 /// Headers of S3 that R2 refuses (Cloudflare: S3 API compatibility).
 const REFUSED_HEADERS: [&str; 7] = [
     "x-amz-tagging",
@@ -119,8 +121,12 @@ impl NameValidation for Names {
     }
 }
 
-pub(super) fn bucket(name: &str) -> Result<BucketName, R2Error> {
-    name.parse().map_err(|_malformed| R2Error::BucketNameInvalid)
+/// The bucket that a request is about, before `s3s` has read it.
+pub(super) fn bucket_of(request: &Request, hosts: &Hosts) -> Result<BucketName, R2Error> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let named = hosts.parse_host_header(host).ok().and_then(|host| host.bucket().map(str::to_owned));
+    let first = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    bucket(named.as_deref().unwrap_or(first))
 }
 
 /// What a copy reads from.
@@ -145,18 +151,9 @@ pub(super) fn conditions(
     unmodified_since: Option<Timestamp>,
     modified_since: Option<Timestamp>,
 ) -> Conditions {
-    let ms = |moment: Timestamp| {
-        let moment: OffsetDateTime = moment.into();
-        moment.unix_timestamp().saturating_mul(1000)
-    };
-    Conditions {
-        etag_matches: matches.map(etags),
-        etag_does_not_match: does_not_match.map(etags),
-        // "Unmodified since" holds in the second itself, while `uploaded_before_ms` means before it.
-        uploaded_before_ms: unmodified_since.map(|moment| ms(moment).saturating_add(1000)),
-        uploaded_after_ms: modified_since.map(ms),
-        is_in_whole_seconds: true,
-    }
+    let seconds = |moment: Timestamp| OffsetDateTime::from(moment).unix_timestamp();
+    let (matches, does_not_match) = (matches.map(etags), does_not_match.map(etags));
+    Conditions::of_http(matches, does_not_match, unmodified_since.map(seconds), modified_since.map(seconds))
 }
 
 /// The conditions that a copy puts on what it replaces (Cloudflare: R2's extensions to the S3 API).

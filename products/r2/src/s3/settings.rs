@@ -3,7 +3,6 @@
 use s3s::{S3Error, S3Result, dto::*, s3_error};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::buckets::find;
 use crate::{
     R2Error,
     model::{
@@ -16,7 +15,7 @@ use crate::{
 const DAY_S: u64 = 24 * 60 * 60;
 
 pub(super) fn cors_read(store: &Store, input: &GetBucketCorsInput) -> S3Result<GetBucketCorsOutput> {
-    let bucket = find(store, &input.bucket)?;
+    let bucket = store.bucket_find(&input.bucket)?;
     let cors: Cors = store.setting(&bucket.name, Setting::Cors)?.ok_or(R2Error::CorsMissing)?;
     let told = |rule: CorsRule| CORSRule {
         id: rule.id,
@@ -30,7 +29,7 @@ pub(super) fn cors_read(store: &Store, input: &GetBucketCorsInput) -> S3Result<G
 }
 
 pub(super) async fn cors_write(store: &Store, input: PutBucketCorsInput) -> S3Result<PutBucketCorsOutput> {
-    let bucket = find(store, &input.bucket)?;
+    let bucket = store.bucket_find(&input.bucket)?;
     let kept = |rule: CORSRule| CorsRule {
         id: rule.id,
         allowed: Allowed {
@@ -50,7 +49,7 @@ pub(super) async fn cors_delete(
     store: &Store,
     input: &DeleteBucketCorsInput,
 ) -> S3Result<DeleteBucketCorsOutput> {
-    store.setting_delete(&find(store, &input.bucket)?.name, Setting::Cors).await?;
+    store.setting_delete(&store.bucket_find(&input.bucket)?.name, Setting::Cors).await?;
     Ok(DeleteBucketCorsOutput::default())
 }
 
@@ -58,7 +57,7 @@ pub(super) fn lifecycle_read(
     store: &Store,
     input: &GetBucketLifecycleConfigurationInput,
 ) -> S3Result<GetBucketLifecycleConfigurationOutput> {
-    let bucket = find(store, &input.bucket)?;
+    let bucket = store.bucket_find(&input.bucket)?;
     let lifecycle: Lifecycle = store.setting(&bucket.name, Setting::Lifecycle)?.unwrap_or_default();
     let rules = lifecycle.rules.into_iter().map(told).collect::<S3Result<_>>()?;
     Ok(GetBucketLifecycleConfigurationOutput { rules: Some(rules), ..Default::default() })
@@ -68,7 +67,7 @@ pub(super) async fn lifecycle_write(
     store: &Store,
     input: PutBucketLifecycleConfigurationInput,
 ) -> S3Result<PutBucketLifecycleConfigurationOutput> {
-    let bucket = find(store, &input.bucket)?;
+    let bucket = store.bucket_find(&input.bucket)?;
     let rules = input.lifecycle_configuration.map(|configuration| configuration.rules).unwrap_or_default();
     let rules = rules.into_iter().enumerate().map(|(at, rule)| kept(at, rule));
     let lifecycle = Lifecycle { rules: rules.collect::<S3Result<_>>()? };
@@ -80,7 +79,7 @@ pub(super) async fn lifecycle_delete(
     store: &Store,
     input: &DeleteBucketLifecycleInput,
 ) -> S3Result<DeleteBucketLifecycleOutput> {
-    store.setting_delete(&find(store, &input.bucket)?.name, Setting::Lifecycle).await?;
+    store.setting_delete(&store.bucket_find(&input.bucket)?.name, Setting::Lifecycle).await?;
     Ok(DeleteBucketLifecycleOutput::default())
 }
 

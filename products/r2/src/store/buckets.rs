@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Store, rows};
 use crate::{
     R2Error,
-    model::{BUCKETS_MAX, Bucket, StorageClass},
+    model::{BUCKETS_MAX, Bucket, StorageClass, bucket_name},
 };
 
 pub(super) const COLUMNS: &str = "name, id, created_ms, location, jurisdiction, storage_class";
@@ -61,6 +61,11 @@ impl Store {
                 .optional()?;
             Ok(bucket)
         })
+    }
+
+    /// The bucket that a caller names.
+    pub(crate) fn bucket_find(&self, name: &str) -> Result<Bucket, R2Error> {
+        self.bucket_get(&bucket_name(name)?)?.ok_or(R2Error::BucketMissing)
     }
 
     /// At most `limit` buckets of a jurisdiction (of all, if none is named) whose names contain `part`, in the order of
