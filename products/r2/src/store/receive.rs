@@ -91,6 +91,23 @@ pub(super) async fn receive(files: &Files, body: Body, incoming: Incoming) -> Re
     let nonce = seal.as_ref().map(Seal::nonce);
     let id = files.next_id();
     let mut writing = Writing::Idle(Box::new(Writer::new(files.clone(), id, seal, &expected)));
+    let arrived = arrive(body, length, &mut writing).await;
+    // A refused body too waits for the block that is being written: its answer then says that nothing stays.
+    let (written, (block, size)) = (writing.idle().await, arrived?);
+    let mut writer = written?;
+    let (content, digests) = if size <= SMALL_BYTES_MAX {
+        (writer.in_memory(&block), writer.digests)
+    } else {
+        let finish = move || writer.finish(&block);
+        spawn_blocking(finish).await.map_err(|_stopping| StoreError::Closed)??
+    };
+    let (md5, checksums) = digests.check(&expected)?;
+    let ssec_key_md5 = customer_key.as_ref().map(CustomerKey::md5);
+    Ok(NewBody { blob: NewBlob { id, size, nonce, content }, md5, checksums, ssec_key_md5 })
+}
+
+/// Writes a body's blocks while it arrives; returns what is left after the last full one, and the body's length.
+async fn arrive(body: Body, length: Option<u64>, writing: &mut Writing) -> Result<(Block, u64), R2Error> {
     let mut block = Block::default();
     let mut size = 0;
     let mut chunks = body.into_data_stream();
@@ -101,22 +118,13 @@ pub(super) async fn receive(files: &Files, body: Body, incoming: Incoming) -> Re
             return Err(R2Error::ObjectTooLarge);
         }
         while let Some(full) = block.push(&mut chunk) {
-            writing = writing.write(full).await?;
+            writing.write(full).await?;
         }
     }
     if length.is_some_and(|length| length != size) {
         return Err(R2Error::BodyIncomplete);
     }
-    let mut writer = writing.idle().await?;
-    let (content, digests) = if size <= SMALL_BYTES_MAX {
-        (writer.in_memory(&block), writer.digests)
-    } else {
-        let finish = move || writer.finish(&block);
-        spawn_blocking(finish).await.map_err(|_stopping| StoreError::Closed)??
-    };
-    let (md5, checksums) = digests.check(&expected)?;
-    let ssec_key_md5 = customer_key.as_ref().map(CustomerKey::md5);
-    Ok(NewBody { blob: NewBlob { id, size, nonce, content }, md5, checksums, ssec_key_md5 })
+    Ok((block, size))
 }
 
 /// Up to a block of bytes as they arrived.
@@ -143,6 +151,8 @@ impl Block {
 enum Writing {
     Idle(Box<Writer>),
     Busy(JoinHandle<Result<Writer, StoreError>>),
+    /// A block could not be written.
+    Failed,
 }
 
 impl Writing {
@@ -150,12 +160,14 @@ impl Writing {
         match self {
             Self::Idle(writer) => Ok(*writer),
             Self::Busy(work) => work.await.map_err(|_stopping| StoreError::Closed)?,
+            Self::Failed => Err(StoreError::Closed),
         }
     }
 
-    async fn write(self, block: Block) -> Result<Self, StoreError> {
-        let mut writer = self.idle().await?;
-        Ok(Self::Busy(spawn_blocking(move || writer.write(&block).map(|()| writer))))
+    async fn write(&mut self, block: Block) -> Result<(), StoreError> {
+        let mut writer = std::mem::replace(self, Self::Failed).idle().await?;
+        *self = Self::Busy(spawn_blocking(move || writer.write(&block).map(|()| writer)));
+        Ok(())
     }
 }
 
