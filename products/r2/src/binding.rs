@@ -20,7 +20,7 @@ use crate::{
     model::{
         After, Attributes, Conditions, CustomMetadata, CustomerKey, DELETE_KEYS_MAX, Etag, EtagMatch,
         HttpMetadata, Key, LIST_MAX, ListQuery, Listed, NamedPart, Object, PartNumber, Range, Span,
-        StorageClass,
+        StorageClass, digest,
     },
     store::{Expected, Get, Incoming, NewUpload, Put, Store, UploadId},
 };
@@ -363,19 +363,16 @@ impl PutCall {
     }
 
     fn expected(&self) -> Result<Expected, R2Error> {
-        let sum = |algorithm, bytes: Option<Option<Vec<u8>>>, length| match bytes {
-            None => Ok(None),
-            Some(Some(bytes)) if bytes.len() == length => Ok(Some(bytes)),
-            Some(_) => Err(R2Error::DigestInvalid(algorithm)),
+        let hex = |algorithm, text: &Option<String>, length| {
+            text.as_ref().map(|text| digest(algorithm, hex::decode(text).ok(), length)).transpose()
         };
-        let hex = |text: &Option<String>| text.as_ref().map(|text| hex::decode(text).ok());
-        let md5 = self.md5.as_ref().map(|text| BASE64_STANDARD.decode(text).ok());
+        let md5 = self.md5.as_ref().map(|text| digest("MD5", BASE64_STANDARD.decode(text).ok(), 16));
         Ok(Expected {
-            md5: sum("MD5", md5, 16)?,
-            sha1: sum("SHA-1", hex(&self.sha1), 20)?,
-            sha256: sum("SHA-256", hex(&self.sha256), 32)?,
-            sha384: sum("SHA-384", hex(&self.sha384), 48)?,
-            sha512: sum("SHA-512", hex(&self.sha512), 64)?,
+            md5: md5.transpose()?,
+            sha1: hex("SHA-1", &self.sha1, 20)?,
+            sha256: hex("SHA-256", &self.sha256, 32)?,
+            sha384: hex("SHA-384", &self.sha384, 48)?,
+            sha512: hex("SHA-512", &self.sha512, 64)?,
         })
     }
 }

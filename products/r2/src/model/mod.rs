@@ -54,6 +54,15 @@ pub(crate) fn bucket_name(text: &str) -> Result<BucketName, R2Error> {
     text.parse().map_err(|_malformed| R2Error::BucketNameInvalid)
 }
 
+/// A digest as a caller gave it, if it could be read and is as long as the algorithm's are.
+pub(crate) fn digest(
+    algorithm: &'static str,
+    given: Option<Vec<u8>>,
+    length: usize,
+) -> Result<Vec<u8>, R2Error> {
+    given.filter(|bytes| bytes.len() == length).ok_or(R2Error::DigestInvalid(algorithm))
+}
+
 /// A bucket as the account lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bucket {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use s3s::{
     S3Result,
     dto::{ETag, StorageClass as WireClass, Timestamp},
@@ -9,7 +10,7 @@ use s3s::{
 };
 use time::OffsetDateTime;
 
-use crate::model::{CustomMetadata, HttpMetadata, Object, StorageClass};
+use crate::model::{CustomMetadata, Object, StorageClass};
 
 pub(super) fn moment(unix_ms: u64) -> Timestamp {
     let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
@@ -37,36 +38,27 @@ pub(super) fn parse_class(class: Option<&WireClass>) -> S3Result<Option<StorageC
     }
 }
 
-/// The headers that a writer wants readers to get.
-#[derive(Default)]
-pub(super) struct Described {
-    pub(super) content_type: Option<String>,
-    pub(super) content_language: Option<String>,
-    pub(super) content_disposition: Option<String>,
-    pub(super) content_encoding: Option<String>,
-    pub(super) cache_control: Option<String>,
-    pub(super) expires: Option<Timestamp>,
-}
-
-impl From<Described> for HttpMetadata {
-    fn from(given: Described) -> Self {
-        let expires = given.expires.map(|expires| {
-            let expires: OffsetDateTime = expires.into();
-            u64::try_from(expires.unix_timestamp()).unwrap_or(0) * 1000
-        });
-        Self {
-            content_type: given.content_type,
-            content_language: given.content_language,
-            content_disposition: given.content_disposition,
-            content_encoding: given.content_encoding.and_then(without_chunks),
-            cache_control: given.cache_control,
-            cache_expiry: expires,
+/// The headers that a writer wants readers to get, from the input of any operation that makes an object.
+macro_rules! http_metadata {
+    ($input:expr) => {
+        $crate::model::HttpMetadata {
+            content_type: $input.content_type,
+            content_language: $input.content_language,
+            content_disposition: $input.content_disposition,
+            content_encoding: $input.content_encoding.and_then($crate::s3::describe::without_chunks),
+            cache_control: $input.cache_control,
+            cache_expiry: $input.expires.map($crate::s3::describe::expiry_ms),
         }
-    }
+    };
+}
+pub(super) use http_metadata;
+
+pub(super) fn expiry_ms(expires: Timestamp) -> u64 {
+    u64::try_from(OffsetDateTime::from(expires).unix_timestamp()).unwrap_or(0) * 1000
 }
 
 /// `aws-chunked` is about the request alone.
-fn without_chunks(encoding: String) -> Option<String> {
+pub(super) fn without_chunks(encoding: String) -> Option<String> {
     let kept: Vec<_> = encoding.split(',').map(str::trim).filter(|name| *name != "aws-chunked").collect();
     let kept = kept.join(",");
     (!kept.is_empty()).then_some(kept)
@@ -81,4 +73,8 @@ pub(super) fn custom(metadata: Option<HashMap<String, String>>) -> Result<Custom
 pub(super) fn metadata(object: &Object) -> Option<HashMap<String, String>> {
     let pairs = object.custom.pairs();
     (!pairs.is_empty()).then(|| pairs.iter().cloned().collect())
+}
+
+pub(super) fn base64(bytes: [u8; 16]) -> String {
+    BASE64_STANDARD.encode(bytes)
 }

@@ -195,10 +195,7 @@ impl S3 for Door {
     async fn put_object(&self, given: Given<PutObjectInput>) -> Answer<PutObjectOutput> {
         request::refuse_headers(&given.headers)?;
         buckets::create_if_asked(&self.store, &given.headers, &given.input.bucket).await?;
-        let trailer = payload::Trailer::new(&given.headers, given.trailing_headers);
-        let mut input = given.input;
-        input.content_length = input.content_length.or_else(|| payload::decoded_length(&given.headers));
-        objects::put(&self.store, input, trailer).await.map(S3Response::new)
+        objects::put(&self.store, given).await.map(S3Response::new)
     }
 
     async fn copy_object(&self, given: Given<CopyObjectInput>) -> Answer<CopyObjectOutput> {
@@ -226,10 +223,7 @@ impl S3 for Door {
     }
 
     async fn upload_part(&self, given: Given<UploadPartInput>) -> Answer<UploadPartOutput> {
-        let trailer = payload::Trailer::new(&given.headers, given.trailing_headers);
-        let mut input = given.input;
-        input.content_length = input.content_length.or_else(|| payload::decoded_length(&given.headers));
-        uploads::part_put(&self.store, input, trailer).await.map(S3Response::new)
+        uploads::part_put(&self.store, given).await.map(S3Response::new)
     }
 
     async fn upload_part_copy(&self, given: Given<UploadPartCopyInput>) -> Answer<UploadPartCopyOutput> {

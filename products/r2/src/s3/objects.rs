@@ -3,10 +3,10 @@
 use s3s::{Body, S3Response, S3Result, dto::*, s3_error};
 
 use super::{
-    Answer,
-    describe::{self, Described, custom, etag, metadata, moment, parse_class},
-    payload::{self, Trailer},
-    request,
+    Answer, Given,
+    describe::{self, base64, custom, etag, http_metadata, metadata, moment, parse_class},
+    payload::{self, Announced, promised, received},
+    request::{self, AES256, customer_key, source_terms},
 };
 use crate::{
     R2Error,
@@ -15,10 +15,8 @@ use crate::{
         Attributes, Conditions, CustomerKey, DELETE_KEYS_MAX, Key, Object as OurObject, Range as OurRange,
         Span,
     },
-    store::{CopyFrom, CopyTo, Expected, Found, Get, Incoming, Put, Store},
+    store::{CopyFrom, CopyTo, Found, Get, Put, Store},
 };
-
-const AES256: &str = "AES256";
 
 /// What head and get say alike of an object.
 macro_rules! described {
@@ -47,11 +45,7 @@ macro_rules! described {
 
 pub(super) fn head(store: &Store, input: HeadObjectInput) -> Answer<HeadObjectOutput> {
     refuse_versions(input.version_id.as_ref(), input.part_number)?;
-    let key = request::customer_key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.as_deref(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
+    let key = customer_key!(input)?;
     let object = store.head(&request::bucket(&input.bucket)?, &Key::parse(input.key)?)?;
     if object.ssec_key_md5 != key.as_ref().map(CustomerKey::md5) {
         let is_plain = object.ssec_key_md5.is_none();
@@ -82,11 +76,7 @@ pub(super) fn head(store: &Store, input: HeadObjectInput) -> Answer<HeadObjectOu
 
 pub(super) async fn get(store: &Store, input: GetObjectInput) -> Answer<GetObjectOutput> {
     refuse_versions(input.version_id.as_ref(), input.part_number)?;
-    let customer_key = request::customer_key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.as_deref(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
+    let customer_key = customer_key!(input)?;
     let conditions = request::conditions(
         input.if_match,
         input.if_none_match,
@@ -105,53 +95,19 @@ pub(super) async fn get(store: &Store, input: GetObjectInput) -> Answer<GetObjec
     Ok(S3Response::new(output))
 }
 
-pub(super) async fn put(store: &Store, input: PutObjectInput, trailer: Trailer) -> S3Result<PutObjectOutput> {
+pub(super) async fn put(store: &Store, given: Given<PutObjectInput>) -> S3Result<PutObjectOutput> {
+    let Given { input, headers, trailing_headers: trailing, .. } = given;
     let bucket = request::bucket(&input.bucket)?;
     let key = Key::parse(input.key)?;
-    let customer_key = request::customer_key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.as_deref(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
-    let described = Described {
-        content_type: input.content_type,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        content_encoding: input.content_encoding,
-        cache_control: input.cache_control,
-        expires: input.expires,
-    };
+    let customer_key = customer_key!(input)?;
     let class = parse_class(input.storage_class.as_ref())?;
-    let attributes = Attributes::new(described.into(), custom(input.metadata)?, class)?;
+    let attributes = Attributes::new(http_metadata!(input), custom(input.metadata)?, class)?;
     let conditions = request::conditions(input.if_match, input.if_none_match, None, None);
-    let promised = Checksum {
-        checksum_crc32: input.checksum_crc32,
-        checksum_crc32c: input.checksum_crc32c,
-        checksum_crc64nvme: input.checksum_crc64nvme,
-        checksum_sha1: input.checksum_sha1,
-        checksum_sha256: input.checksum_sha256,
-        ..Checksum::default()
-    };
-    let incoming = Incoming {
-        length: length(input.content_length),
-        expected: expected(input.content_md5.as_deref())?,
-        customer_key,
-    };
-    let (body, outcome) = payload::checked(input.body, promised, trailer);
-    let received = store.receive(&bucket, body, incoming).await;
-    let (body, checksum) = outcome.take(received)?;
+    let announced =
+        Announced::new(&headers, trailing, input.content_length, input.content_md5, promised!(input));
+    let (body, checksum) = payload::receive(store, &bucket, input.body, announced, customer_key).await?;
     let object = store.put(&bucket, Put { key, attributes, conditions, body }).await?;
-    Ok(PutObjectOutput {
-        e_tag: Some(etag(&object.etag)),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-        sse_customer_algorithm: object.ssec_key_md5.map(|_| AES256.to_owned()),
-        sse_customer_key_md5: object.ssec_key_md5.map(base64),
-        ..PutObjectOutput::default()
-    })
+    Ok(received!(PutObjectOutput, &object.etag, checksum, object.ssec_key_md5))
 }
 
 pub(super) async fn copy(
@@ -160,34 +116,13 @@ pub(super) async fn copy(
     conditions: Conditions,
 ) -> S3Result<CopyObjectOutput> {
     let (bucket, key) = request::source(&input.copy_source)?;
-    let from = CopyFrom {
-        bucket,
-        key,
-        conditions: request::conditions(
-            input.copy_source_if_match,
-            input.copy_source_if_none_match,
-            input.copy_source_if_unmodified_since,
-            input.copy_source_if_modified_since,
-        ),
-        customer_key: request::customer_key(
-            input.copy_source_sse_customer_algorithm.as_deref(),
-            input.copy_source_sse_customer_key.as_deref(),
-            input.copy_source_sse_customer_key_md5.as_deref(),
-        )?,
-    };
+    let (source_conditions, source_key) = source_terms!(input);
+    let from = CopyFrom { bucket, key, conditions: source_conditions, customer_key: source_key? };
     let storage_class = parse_class(input.storage_class.as_ref())?;
     let replaces =
         input.metadata_directive.is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-    let described = Described {
-        content_type: input.content_type,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        content_encoding: input.content_encoding,
-        cache_control: input.cache_control,
-        expires: input.expires,
-    };
     let attributes = if replaces {
-        Some(Attributes::new(described.into(), custom(input.metadata)?, storage_class)?)
+        Some(Attributes::new(http_metadata!(input), custom(input.metadata)?, storage_class)?)
     } else if let Some(class) = storage_class {
         let source = store.head(&from.bucket, &from.key)?;
         Some(Attributes { http: source.http, custom: source.custom, storage_class: Some(class) })
@@ -199,11 +134,7 @@ pub(super) async fn copy(
         key: Key::parse(input.key)?,
         attributes,
         conditions,
-        customer_key: request::customer_key(
-            input.sse_customer_algorithm.as_deref(),
-            input.sse_customer_key.as_deref(),
-            input.sse_customer_key_md5.as_deref(),
-        )?,
+        customer_key: customer_key!(input)?,
     };
     let is_itself = from.bucket == to.bucket && from.key == to.key;
     if is_itself && to.attributes.is_none() && to.customer_key.is_none() {
@@ -266,21 +197,6 @@ pub(super) async fn delete_many(store: &Store, input: DeleteObjectsInput) -> S3R
         errors: (!errors.is_empty()).then_some(errors),
         request_charged: None,
     })
-}
-
-/// A length that was announced.
-pub(super) fn length(content_length: Option<i64>) -> Option<u64> {
-    content_length.and_then(|length| u64::try_from(length).ok())
-}
-
-pub(super) fn expected(content_md5: Option<&str>) -> Result<Expected, R2Error> {
-    let md5 = content_md5.map(|text| request::digest("Content-MD5", text, 16)).transpose()?;
-    Ok(Expected { md5, ..Expected::default() })
-}
-
-pub(super) fn base64(bytes: [u8; 16]) -> String {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
-    BASE64_STANDARD.encode(bytes)
 }
 
 /// A range as the store understands it.

@@ -8,10 +8,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::StatusCode};
+use axum::{
+    body::Body,
+    http::{HeaderMap, StatusCode},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::try_unfold};
 use http_body::{Frame, SizeHint};
+use model::BucketName;
 use s3s::{
     S3Error, S3ErrorCode, S3Result, TrailingHeaders,
     checksum::ChecksumHasher,
@@ -21,7 +26,11 @@ use s3s::{
 };
 use tokio::time::{Instant, Sleep};
 
-use crate::R2Error;
+use crate::{
+    R2Error,
+    model::{CustomerKey, digest},
+    store::{Expected, Incoming, NewBody, Store},
+};
 
 /// How long a client may send nothing of a body it has begun.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -66,20 +75,89 @@ impl http_body::Body for Patient {
     }
 }
 
-/// How long a body in chunks says it is without them. Where HTTP says a length, `s3s` has put this in its place already.
-pub(super) fn decoded_length(headers: &axum::http::HeaderMap) -> Option<i64> {
-    headers.get("x-amz-decoded-content-length")?.to_str().ok()?.parse().ok()
+/// The checksums that the input of any operation with a body promises.
+macro_rules! promised {
+    ($input:expr) => {
+        s3s::dto::Checksum {
+            checksum_crc32: $input.checksum_crc32,
+            checksum_crc32c: $input.checksum_crc32c,
+            checksum_crc64nvme: $input.checksum_crc64nvme,
+            checksum_sha1: $input.checksum_sha1,
+            checksum_sha256: $input.checksum_sha256,
+            ..s3s::dto::Checksum::default()
+        }
+    };
+}
+pub(super) use promised;
+
+/// The answer to an operation that took in a body: its etag, its checksums, and that it is sealed, if it is.
+macro_rules! received {
+    ($output:ident, $etag:expr, $checksum:expr, $ssec_key_md5:expr) => {{
+        let (checksum, ssec_key_md5): (s3s::dto::Checksum, Option<[u8; 16]>) = ($checksum, $ssec_key_md5);
+        $output {
+            e_tag: Some($crate::s3::describe::etag($etag)),
+            checksum_crc32: checksum.checksum_crc32,
+            checksum_crc32c: checksum.checksum_crc32c,
+            checksum_crc64nvme: checksum.checksum_crc64nvme,
+            checksum_sha1: checksum.checksum_sha1,
+            checksum_sha256: checksum.checksum_sha256,
+            sse_customer_algorithm: ssec_key_md5.map(|_| $crate::s3::request::AES256.to_owned()),
+            sse_customer_key_md5: ssec_key_md5.map($crate::s3::describe::base64),
+            ..$output::default()
+        }
+    }};
+}
+pub(super) use received;
+
+/// What the head says of a body.
+pub(super) struct Announced {
+    length: Option<u64>,
+    content_md5: Option<String>,
+    promised: Checksum,
+    trailer: Trailer,
+}
+
+impl Announced {
+    pub(super) fn new(
+        headers: &HeaderMap,
+        trailing: Option<TrailingHeaders>,
+        content_length: Option<i64>,
+        content_md5: Option<String>,
+        promised: Checksum,
+    ) -> Self {
+        // Of a body in chunks, its length without them. Where HTTP says a length, `s3s` has put this in its place already.
+        let decoded = || headers.get("x-amz-decoded-content-length")?.to_str().ok()?.parse().ok();
+        let length = content_length.or_else(decoded).and_then(|length| u64::try_from(length).ok());
+        Self { length, content_md5, promised, trailer: Trailer::new(headers, trailing) }
+    }
+}
+
+/// Takes in a body, if it is what its head and its trailer say; tells its checksums of the algorithms that they name.
+pub(super) async fn receive(
+    store: &Store,
+    bucket: &BucketName,
+    body: Option<StreamingBlob>,
+    announced: Announced,
+    customer_key: Option<CustomerKey>,
+) -> S3Result<(NewBody, Checksum)> {
+    let Announced { length, content_md5, promised, trailer } = announced;
+    let md5 =
+        content_md5.map(|text| digest("Content-MD5", BASE64_STANDARD.decode(text).ok(), 16)).transpose()?;
+    let incoming = Incoming { length, expected: Expected { md5, ..Expected::default() }, customer_key };
+    let (body, outcome) = checked(body, promised, trailer);
+    let received = store.receive(bucket, body, incoming).await;
+    outcome.take(received)
 }
 
 /// The checksums that come behind the body.
-pub(super) struct Trailer {
+struct Trailer {
     /// Names of the checksums, as the head announced them.
     algorithms: Vec<String>,
     headers: Option<TrailingHeaders>,
 }
 
 impl Trailer {
-    pub(super) fn new(headers: &axum::http::HeaderMap, trailing: Option<TrailingHeaders>) -> Self {
+    fn new(headers: &HeaderMap, trailing: Option<TrailingHeaders>) -> Self {
         let announced = headers.get_all("x-amz-trailer").iter().filter_map(|value| value.to_str().ok());
         let names = announced.flat_map(|names| names.split(',')).map(|name| name.trim().to_ascii_lowercase());
         let algorithms =
@@ -126,11 +204,11 @@ fn field<'a>(checksum: &'a mut Checksum, algorithm: &str) -> Option<&'a mut Opti
 
 /// What came of a body, once it has ended.
 #[derive(Clone, Default)]
-pub(super) struct Outcome(Arc<OnceLock<S3Result<Checksum>>>);
+struct Outcome(Arc<OnceLock<S3Result<Checksum>>>);
 
 impl Outcome {
     /// The body's checksums, of the algorithms that were promised; or, of a body that `R2Error` tells broke off, why.
-    pub(super) fn take<T>(self, received: Result<T, R2Error>) -> S3Result<(T, Checksum)> {
+    fn take<T>(self, received: Result<T, R2Error>) -> S3Result<(T, Checksum)> {
         let outcome = Arc::into_inner(self.0).and_then(OnceLock::into_inner);
         match (received, outcome) {
             (Ok(received), Some(Ok(checksum))) => Ok((received, checksum)),
@@ -148,7 +226,7 @@ impl Outcome {
 }
 
 /// The body with its checksums held against those in the head (`promised`) and in the trailer.
-pub(super) fn checked(body: Option<StreamingBlob>, promised: Checksum, trailer: Trailer) -> (Body, Outcome) {
+fn checked(body: Option<StreamingBlob>, promised: Checksum, trailer: Trailer) -> (Body, Outcome) {
     let outcome = Outcome::default();
     let Some(chunks) = body else { return (Body::empty(), outcome) };
     let reading =
@@ -184,11 +262,8 @@ impl Reading {
         let Self { hasher, promised, trailer, outcome, .. } = self;
         let came = trailer.checksum();
         if trailer.is_missing_from(&came) {
-            let code = S3ErrorCode::Custom("MalformedTrailerError".into());
             let said = "The request contained trailing data that was not well-formed or did not conform to our published schema.";
-            let mut answer = S3Error::with_message(code, said);
-            answer.set_status_code(StatusCode::BAD_REQUEST);
-            return Err(outcome.fail(answer));
+            return Err(outcome.fail(bad_request("MalformedTrailerError", said)));
         }
         let actual = hasher.finalize();
         if [&promised, &came].into_iter().any(|promised| differs(promised, &actual)) {
@@ -230,12 +305,16 @@ fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
     if text.contains("SignatureMismatch") {
         s3_error!(SignatureDoesNotMatch, "The signature of a chunk of the body does not match.")
     } else if text.contains("Sha256Mismatch") {
-        let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
         let said = "The provided 'x-amz-content-sha256' header does not match what was computed.";
-        let mut error = S3Error::with_message(code, said);
-        error.set_status_code(StatusCode::BAD_REQUEST);
-        error
+        bad_request("XAmzContentSHA256Mismatch", said)
     } else {
         R2Error::BodyIncomplete.into()
     }
+}
+
+/// A refusal that `s3s` has no word for.
+fn bad_request(code: &'static str, said: &'static str) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), said);
+    error.set_status_code(StatusCode::BAD_REQUEST);
+    error
 }

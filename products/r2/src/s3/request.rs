@@ -180,8 +180,43 @@ fn etags(condition: ETagCondition) -> Vec<Etag> {
     vec![Etag { value, kind }]
 }
 
+/// The only cipher that customers' keys are for.
+pub(super) const AES256: &str = "AES256";
+
+/// The customer's key that the input of any operation holds.
+macro_rules! customer_key {
+    ($input:expr) => {
+        $crate::s3::request::parse_customer_key(
+            $input.sse_customer_algorithm.as_deref(),
+            $input.sse_customer_key.as_deref(),
+            $input.sse_customer_key_md5.as_deref(),
+        )
+    };
+}
+pub(super) use customer_key;
+
+/// What the input of a copy says of its source: conditions, and the customer's key.
+macro_rules! source_terms {
+    ($input:expr) => {
+        (
+            $crate::s3::request::conditions(
+                $input.copy_source_if_match,
+                $input.copy_source_if_none_match,
+                $input.copy_source_if_unmodified_since,
+                $input.copy_source_if_modified_since,
+            ),
+            $crate::s3::request::parse_customer_key(
+                $input.copy_source_sse_customer_algorithm.as_deref(),
+                $input.copy_source_sse_customer_key.as_deref(),
+                $input.copy_source_sse_customer_key_md5.as_deref(),
+            ),
+        )
+    };
+}
+pub(super) use source_terms;
+
 /// A customer's key from its three headers.
-pub(super) fn customer_key(
+pub(super) fn parse_customer_key(
     algorithm: Option<&str>,
     key: Option<&str>,
     md5: Option<&str>,
@@ -195,7 +230,7 @@ pub(super) fn customer_key(
             )),
         };
     };
-    if algorithm != "AES256" {
+    if algorithm != AES256 {
         return Err(s3_error!(InvalidEncryptionAlgorithmError, "The encryption algorithm must be AES256."));
     }
     let bytes = BASE64_STANDARD.decode(key).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
@@ -208,12 +243,6 @@ pub(super) fn customer_key(
         ));
     }
     Ok(Some(key))
-}
-
-/// Bytes in base64 that a header promised to be a digest of `length` bytes.
-pub(super) fn digest(name: &'static str, text: &str, length: usize) -> Result<Vec<u8>, R2Error> {
-    let bytes = BASE64_STANDARD.decode(text).ok().filter(|bytes| bytes.len() == length);
-    bytes.ok_or(R2Error::DigestInvalid(name))
 }
 
 impl From<R2Error> for S3Error {

@@ -3,10 +3,10 @@
 use s3s::{S3Result, dto::*, s3_error};
 
 use super::{
-    describe::{Described, custom, etag, moment, parse_class},
-    objects::{base64, expected, length},
-    payload::{self, Trailer},
-    request,
+    Given,
+    describe::{base64, custom, etag, http_metadata, moment, parse_class},
+    payload::{self, Announced, promised, received},
+    request::{self, AES256, customer_key, source_terms},
 };
 use crate::{
     R2Error,
@@ -14,28 +14,14 @@ use crate::{
     store::{Found, Get, Incoming, NewUpload, Store, UploadId},
 };
 
-const AES256: &str = "AES256";
-
 pub(super) async fn create(
     store: &Store,
     input: CreateMultipartUploadInput,
 ) -> S3Result<CreateMultipartUploadOutput> {
     let key = Key::parse(input.key.clone())?;
-    let customer_key = request::customer_key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.as_deref(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
-    let described = Described {
-        content_type: input.content_type,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        content_encoding: input.content_encoding,
-        cache_control: input.cache_control,
-        expires: input.expires,
-    };
+    let customer_key = customer_key!(input)?;
     let class = parse_class(input.storage_class.as_ref())?;
-    let attributes = Attributes::new(described.into(), custom(input.metadata)?, class)?;
+    let attributes = Attributes::new(http_metadata!(input), custom(input.metadata)?, class)?;
     let ssec_key_md5 = customer_key.as_ref().map(CustomerKey::md5);
     let new = NewUpload { key, attributes, ssec_key_md5 };
     let id = store.upload_create(&request::bucket(&input.bucket)?, new).await?;
@@ -49,47 +35,17 @@ pub(super) async fn create(
     })
 }
 
-pub(super) async fn part_put(
-    store: &Store,
-    input: UploadPartInput,
-    trailer: Trailer,
-) -> S3Result<UploadPartOutput> {
+pub(super) async fn part_put(store: &Store, given: Given<UploadPartInput>) -> S3Result<UploadPartOutput> {
+    let Given { input, headers, trailing_headers: trailing, .. } = given;
     let bucket = request::bucket(&input.bucket)?;
     let (upload, number) = named(input.key, input.upload_id, input.part_number)?;
-    let customer_key = request::customer_key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.as_deref(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
+    let customer_key = customer_key!(input)?;
     let ssec_key_md5 = customer_key.as_ref().map(CustomerKey::md5);
-    let promised = Checksum {
-        checksum_crc32: input.checksum_crc32,
-        checksum_crc32c: input.checksum_crc32c,
-        checksum_crc64nvme: input.checksum_crc64nvme,
-        checksum_sha1: input.checksum_sha1,
-        checksum_sha256: input.checksum_sha256,
-        ..Checksum::default()
-    };
-    let incoming = Incoming {
-        length: length(input.content_length),
-        expected: expected(input.content_md5.as_deref())?,
-        customer_key,
-    };
-    let (body, outcome) = payload::checked(input.body, promised, trailer);
-    let received = store.receive(&bucket, body, incoming).await;
-    let (body, checksum) = outcome.take(received)?;
+    let announced =
+        Announced::new(&headers, trailing, input.content_length, input.content_md5, promised!(input));
+    let (body, checksum) = payload::receive(store, &bucket, input.body, announced, customer_key).await?;
     let part = store.part_put(&bucket, upload, number, body).await?;
-    Ok(UploadPartOutput {
-        e_tag: Some(etag(&part.etag)),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-        sse_customer_algorithm: ssec_key_md5.map(|_| AES256.to_owned()),
-        sse_customer_key_md5: ssec_key_md5.map(base64),
-        ..UploadPartOutput::default()
-    })
+    Ok(received!(UploadPartOutput, &part.etag, checksum, ssec_key_md5))
 }
 
 /// A part that is read from an object.
@@ -97,28 +53,13 @@ pub(super) async fn part_copy(store: &Store, input: UploadPartCopyInput) -> S3Re
     let bucket = request::bucket(&input.bucket)?;
     let (upload, number) = named(input.key, input.upload_id, input.part_number)?;
     let (source, key) = request::source(&input.copy_source)?;
-    let get = Get {
-        conditions: request::conditions(
-            input.copy_source_if_match,
-            input.copy_source_if_none_match,
-            input.copy_source_if_unmodified_since,
-            input.copy_source_if_modified_since,
-        ),
-        range: input.copy_source_range.as_deref().map(copy_range).transpose()?,
-        customer_key: request::customer_key(
-            input.copy_source_sse_customer_algorithm.as_deref(),
-            input.copy_source_sse_customer_key.as_deref(),
-            input.copy_source_sse_customer_key_md5.as_deref(),
-        )?,
-    };
+    let (conditions, source_key) = source_terms!(input);
+    let range = input.copy_source_range.as_deref().map(copy_range).transpose()?;
+    let get = Get { conditions, range, customer_key: source_key? };
     let Found { body: Some((body, span)), .. } = store.get(&source, &key, get)? else {
         return Err(R2Error::PreconditionFailed.into());
     };
-    let customer_key = request::customer_key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.as_deref(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
+    let customer_key = customer_key!(input)?;
     let incoming = Incoming { length: Some(span.length()), customer_key, ..Incoming::default() };
     let body = store.receive(&bucket, body.into_body().await?, incoming).await?;
     let part = store.part_put(&bucket, upload, number, body).await?;
