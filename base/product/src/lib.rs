@@ -37,6 +37,8 @@ pub struct Product {
     pub rest: axum::Router,
     /// What a Worker's binding of this product speaks to; `None` for products without one.
     pub binding: Option<BindingDoor>,
+    /// What GraphQL queries may select from.
+    pub datasets: Vec<Dataset>,
 }
 
 impl std::fmt::Debug for Product {
@@ -44,6 +46,25 @@ impl std::fmt::Debug for Product {
         formatter.debug_struct("Product").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+/// Figures that a GraphQL query selects from, under the name that Cloudflare's GraphQL Analytics API gives them.
+pub struct Dataset {
+    /// For example `r2StorageAdaptiveGroups`.
+    pub name: &'static str,
+    /// Finds the rows. What they can be filtered by lies in their `dimensions`; the query's `filter` is given so that rows
+    /// that it would drop need not be made, and may be passed over.
+    pub rows: Rows,
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Dataset").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Finds a dataset's rows, given a query's `filter`.
+pub type Rows =
+    Arc<dyn Fn(&serde_json::Value) -> BoxFuture<'static, Result<Vec<serde_json::Value>, StoreError>> + Send + Sync>;
 
 /// Answers one request that a binding made. `resource` is what the binding names (a namespace id, a bucket …): it was
 /// looked up in the calling version's own bindings and can be trusted.

@@ -1,6 +1,7 @@
 //! The v4 door: authenticates, authorises, counts, mounts each product's routes, answers in the v4 envelope.
 
 mod authenticate;
+mod graphql;
 mod identity;
 mod patience;
 mod router;

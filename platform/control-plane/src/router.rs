@@ -15,11 +15,13 @@ use axum::{
 };
 use futures_util::FutureExt;
 use model::AccountId;
+use product::Dataset;
 use tracing::Instrument;
 use v4::{ApiError, code, no_route, wrong_method};
 
 use crate::{
     authenticate::{Gate, authenticate},
+    graphql::{self, Analytics},
     identity::{self, Identity},
     patience::watch_bodies,
     tokens::Tokens,
@@ -42,6 +44,8 @@ pub struct ControlPlane {
     pub tokens: Tokens,
     /// The products' routes, with full paths below `/client/v4`.
     pub products: Vec<Router>,
+    /// The products' figures.
+    pub datasets: Vec<Dataset>,
     /// Writes the metrics in Prometheus' text form.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether only this machine reaches the address. Then no foreign host name is asked for in good faith.
@@ -56,11 +60,13 @@ impl std::fmt::Debug for ControlPlane {
 
 /// The whole API address as one service.
 pub fn router(control_plane: ControlPlane) -> Router {
-    let ControlPlane { account, tokens, products, metrics, is_loopback } = control_plane;
+    let ControlPlane { account, tokens, products, datasets, metrics, is_loopback } = control_plane;
     let gate = Gate { tokens: tokens.clone(), account: account.clone() };
+    let analytics = graphql::router(Analytics { account: account.clone(), datasets });
     let v4 = products
         .into_iter()
         .fold(identity::router(Identity { tokens, account }), Router::merge)
+        .merge(analytics)
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_route)
         .layer(from_fn_with_state(gate, authenticate))

@@ -18,6 +18,8 @@ enum Area {
     Kv,
     /// R2 buckets and their objects.
     R2,
+    /// What GraphQL queries select from: figures of all products.
+    Analytics,
     /// What has no group of its own yet: only a token for everything reaches it.
     Other,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Group {
 }
 
 /// Groups with Cloudflare's ids (API: List Token Permission Groups), and two of our own for everything.
-pub(crate) const GROUPS: [Group; 10] = [
+pub(crate) const GROUPS: [Group; 11] = [
     Group { id: EVERYTHING_ID, name: "All Write", area: None, access: Access::Write },
     Group { id: "00000000000000000000000000000001", name: "All Read", area: None, access: Access::Read },
     Group {
@@ -77,6 +79,12 @@ pub(crate) const GROUPS: [Group; 10] = [
         id: "b4992e1108244f5d8bfbd5744320c2e1",
         name: "Workers R2 Storage Read",
         area: Some(Area::R2),
+        access: Access::Read,
+    },
+    Group {
+        id: "b89a480218d04ceb98b4fe57ca29dc1f",
+        name: "Account Analytics Read",
+        area: Some(Area::Analytics),
         access: Access::Read,
     },
     Group {
@@ -180,13 +188,15 @@ fn area_of(path: &str) -> Area {
         (Some("accounts"), Some(_), Some("workers"), _) => Area::Workers,
         (Some("accounts"), Some(_), Some("storage"), Some("kv")) => Area::Kv,
         (Some("accounts"), Some(_), Some("r2"), _) => Area::R2,
+        (Some("graphql"), None, ..) => Area::Analytics,
         _ => Area::Other,
     }
 }
 
 fn access_of(method: &Method, path: &str) -> Access {
-    // Reads many keys; a POST only because the list of keys needs a body.
-    let is_read = *method == Method::GET || *method == Method::HEAD || path.ends_with("/bulk/get");
+    // A POST only because the query, or the list of keys, needs a body.
+    let is_read_by_body = path == "/graphql" || path.ends_with("/bulk/get");
+    let is_read = *method == Method::GET || *method == Method::HEAD || is_read_by_body;
     if is_read { Access::Read } else { Access::Write }
 }
 
@@ -240,6 +250,10 @@ mod tests {
             ("Workers R2 Storage Read", Method::PUT, "/accounts/a/r2/buckets/b/objects/k", false),
             ("Workers R2 Storage Write", Method::POST, "/accounts/a/r2/buckets", true),
             ("Workers KV Storage Write", Method::GET, "/accounts/a/r2/buckets", false),
+            ("Account Analytics Read", Method::POST, "/graphql", true),
+            ("Workers R2 Storage Write", Method::POST, "/graphql", false),
+            ("Account Analytics Read", Method::GET, "/accounts/a/r2/buckets", false),
+            ("All Read", Method::POST, "/graphql", true),
             ("Workers KV Storage Read", Method::GET, "/user", true),
             ("Workers KV Storage Read", Method::GET, "/user/tokens/verify", true),
             ("Workers KV Storage Read", Method::GET, "/user/tokens", false),

@@ -150,7 +150,7 @@ impl Server {
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
         let local_hosts = Local::new(ingress.clone(), routes.clone());
         let egress = open_egress(&house, &settings, local_hosts)?;
-        show_kv_usage(&kv.namespaces, &metrics);
+        show_usage(&kv.namespaces, &r2.buckets, &metrics);
         let doors_of_rooms = [&kv.product, &r2.product]
             .map(|product| product.binding.clone().expect("the room has a binding"));
         let tasks = house.tasks.clone();
@@ -168,6 +168,7 @@ impl Server {
             account: house.account.clone(),
             tokens,
             products: vec![workers.rest, kv.product.rest, r2.product.rest],
+            datasets: r2.product.datasets,
             metrics: Arc::new(move || metrics.render()),
             is_loopback: local(&api).ip().is_loopback(),
         });
@@ -260,19 +261,29 @@ async fn open_products(
     Ok(Products { kv, r2, workers, routes, register })
 }
 
-/// Puts the sizes of KV's namespaces among the metrics.
-fn show_kv_usage(namespaces: &kv::Namespaces, metrics: &Metrics) {
-    let sample = |namespaces: &kv::Namespaces, of: fn(&kv::Usage) -> u64| {
-        let namespaces = namespaces.clone();
-        // A scrape in which they cannot be read goes without; the writes will complain.
+/// Puts what namespaces and buckets hold among the metrics. A scrape in which that cannot be read goes without; the writes
+/// will complain.
+fn show_usage(kv: &kv::Namespaces, r2: &r2::Buckets, metrics: &Metrics) {
+    let of_kv = |of: fn(&kv::Usage) -> u64| {
+        let kv = kv.clone();
         move || {
-            let all = namespaces.usage().unwrap_or_default();
+            let all = kv.usage().unwrap_or_default();
             all.into_iter().map(|usage| (usage.namespace.clone(), of(&usage))).collect()
         }
     };
-    metrics.sampled("kv_keys", "Keys of a KV namespace", "namespace", sample(namespaces, |usage| usage.keys));
-    let help = "Bytes of the values of a KV namespace";
-    metrics.sampled("kv_value_bytes", help, "namespace", sample(namespaces, |usage| usage.bytes));
+    let of_r2 = |of: fn(&r2::Usage) -> u64| {
+        let r2 = r2.clone();
+        move || {
+            let all = r2.usage().unwrap_or_default();
+            all.into_iter().map(|usage| (usage.bucket.clone(), of(&usage))).collect()
+        }
+    };
+    let (keys, bytes) = ("Keys of a KV namespace", "Bytes of the values of a KV namespace");
+    metrics.sampled("kv_keys", keys, "namespace", of_kv(|usage| usage.keys));
+    metrics.sampled("kv_value_bytes", bytes, "namespace", of_kv(|usage| usage.bytes));
+    let (objects, bytes) = ("Objects of an R2 bucket", "Bytes of the objects of an R2 bucket");
+    metrics.sampled("r2_objects", objects, "bucket", of_r2(|usage| usage.objects));
+    metrics.sampled("r2_object_bytes", bytes, "bucket", of_r2(|usage| usage.bytes));
 }
 
 /// Answers the register's questions about other products.

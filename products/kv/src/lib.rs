@@ -37,6 +37,7 @@ pub async fn open(house: &House) -> Result<Kv, StoreError> {
         name: "kv",
         rest: rest::router(Arc::clone(&store)),
         binding: Some(binding::door(Arc::clone(&store))),
+        datasets: Vec::new(),
     };
     Ok(Kv { product, namespaces: Namespaces(store) })
 }

@@ -2,6 +2,7 @@
 //! promises and where it differs from Cloudflare.
 #![doc = include_str!("../README.md")]
 
+mod analytics;
 mod binding;
 mod error;
 mod headers;
@@ -23,6 +24,7 @@ use axum::{
 };
 use product::{House, Product};
 
+pub use crate::model::Usage;
 pub use s3::{AccessKey, AccessKeys};
 
 use error::R2Error;
@@ -58,6 +60,7 @@ pub async fn open(house: &House, base_domain: &str) -> Result<R2, StoreError> {
         name: "r2",
         rest: rest::router(rest::Rooms { store: Arc::clone(&store), hosts: Arc::clone(&hosts) }),
         binding: Some(binding::door(Arc::clone(&store))),
+        datasets: vec![analytics::storage(Arc::clone(&store))],
     };
     Ok(R2 { product, buckets: Buckets { store, hosts } })
 }
@@ -99,6 +102,11 @@ impl Buckets {
     pub fn public(&self, host: &str) -> Option<PublicSite> {
         let bucket = self.hosts.find(host)?;
         Some(PublicSite { store: Arc::clone(&self.store), bucket })
+    }
+
+    /// What each bucket holds, from totals that every commit keeps: cheap enough for each scrape of the metrics.
+    pub fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        self.store.usage()
     }
 
     /// Whether the bucket exists now.

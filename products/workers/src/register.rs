@@ -96,7 +96,8 @@ pub async fn open(
     let register = Arc::new(Register::open(house, &folder, settings, checks).await?);
     register.ensure_zones(&register.settings.zones).await?;
     register.publish().await?;
-    let product = Product { name: "workers", rest: rest::router(Arc::clone(&register)), binding: None };
+    let rest = rest::router(Arc::clone(&register));
+    let product = Product { name: "workers", rest, binding: None, datasets: Vec::new() };
     Ok((product, register.routes.clone(), register))
 }
 

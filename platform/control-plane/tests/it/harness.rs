@@ -11,7 +11,7 @@ use axum::{
 };
 use control_plane::{ControlPlane, Credentials, MIGRATIONS, Tokens, router};
 use model::AccountId;
-use product::House;
+use product::{Dataset, House, Rows};
 use serde_json::{Value, json};
 use store::{Database, Options, Vault};
 use tasks::{Clock, Tasks};
@@ -46,6 +46,7 @@ impl Api {
             account: house.account.clone(),
             tokens: tokens.clone(),
             products: vec![product()],
+            datasets: vec![dataset()],
             metrics: Arc::new(|| "skerry_up 1\n".to_owned()),
             is_loopback: true,
         });
@@ -142,4 +143,17 @@ fn product() -> Router {
         .route(&format!("{A}/storage/kv/namespaces"), get(|| async { Envelope::new(()) }).post(length))
         .route(&format!("{A}/workers/large"), post(length).layer(DefaultBodyLimit::max(4 << 20)))
         .route(&format!("{A}/workers/panics"), get(panics))
+}
+
+/// What one day of fruit looked like.
+fn dataset() -> Dataset {
+    let row = |fruit: &str, day: u8, eaten: u64| {
+        json!({
+            "sum": {"eaten": eaten},
+            "dimensions": {"fruit": fruit, "datetime": format!("2027-01-{day:02}T00:00:00Z")},
+        })
+    };
+    let rows = vec![row("apple", 1, 3), row("apple", 2, 5), row("pear", 2, 4)];
+    let rows: Rows = Arc::new(move |_filter| Box::pin(std::future::ready(Ok(rows.clone()))));
+    Dataset { name: "fruitAdaptiveGroups", rows }
 }

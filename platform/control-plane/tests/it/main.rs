@@ -2,6 +2,7 @@
 //! a ray.
 
 mod gate;
+mod graphql;
 mod harness;
 mod identity;
 mod serving;

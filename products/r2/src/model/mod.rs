@@ -63,6 +63,21 @@ pub(crate) fn digest(
     given.filter(|bytes| bytes.len() == length).ok_or(R2Error::DigestInvalid(algorithm))
 }
 
+/// What a bucket holds; unfinished uploads do not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Where it lies: `default`, or what Cloudflare's data location names.
+    pub jurisdiction: String,
+    /// How many objects there are.
+    pub objects: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// Bytes of their keys, their HTTP metadata and their custom metadata.
+    pub metadata_bytes: u64,
+}
+
 /// A bucket as the account lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bucket {

@@ -1,13 +1,16 @@
 //! Buckets. Each lies, whole, in the shard that its name chooses: making and deleting one is one commit.
 
 use model::BucketName;
-use store::rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use store::{
+    StoreError,
+    rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params},
+};
 use uuid::Uuid;
 
 use super::{Store, rows};
 use crate::{
     R2Error,
-    model::{BUCKETS_MAX, Bucket, StorageClass, bucket_name},
+    model::{BUCKETS_MAX, Bucket, StorageClass, Usage, bucket_name},
 };
 
 pub(super) const COLUMNS: &str = "name, id, created_ms, location, jurisdiction, storage_class";
@@ -98,6 +101,15 @@ impl Store {
         Ok(buckets)
     }
 
+    /// What every bucket holds.
+    pub(crate) fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        let mut all = Vec::new();
+        for shard in self.shards() {
+            all.extend(shard.database.read_now(usage)?);
+        }
+        Ok(all)
+    }
+
     /// Changes the storage class that new objects take.
     pub(crate) async fn bucket_set_storage_class(
         &self,
@@ -151,6 +163,21 @@ impl Store {
         }
         Ok(total)
     }
+}
+
+fn usage(connection: &Connection) -> Result<Vec<Usage>, StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT name, jurisdiction, objects, bytes, metadata_bytes FROM bucket ORDER BY name")?;
+    let rows = select.query_map([], |row| {
+        Ok(Usage {
+            bucket: row.get(0)?,
+            jurisdiction: row.get(1)?,
+            objects: row.get(2)?,
+            bytes: row.get(3)?,
+            metadata_bytes: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn bucket(row: &Row<'_>) -> store::rusqlite::Result<Bucket> {

@@ -44,6 +44,7 @@ const SHARDS: usize = 4;
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "2026-11-26-init", sql: include_str!("../../migrations/2026-11-26-init.sql") },
     Migration { name: "2026-11-26-settings", sql: include_str!("../../migrations/2026-11-26-settings.sql") },
+    Migration { name: "2026-11-27-usage", sql: include_str!("../../migrations/2026-11-27-usage.sql") },
 ];
 
 /// All of R2's data.

@@ -150,6 +150,11 @@ fn any_history_leaves_what_a_map_would_hold() {
             }
             let files = model.values().filter(|value| 16 * 1024 < value.len()).count();
             assert_eq!(room.files().len(), files, "the files are those of the objects there are");
+            let usage = &room.r2.buckets.usage().unwrap()[0];
+            let bytes: usize = model.values().map(Vec::len).sum();
+            let counted = (usage.objects, usage.bytes, usage.metadata_bytes);
+            let keys: usize = model.keys().map(String::len).sum();
+            assert_eq!(counted, (model.len() as u64, bytes as u64, keys as u64));
         });
         Ok(())
     });
