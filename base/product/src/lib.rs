@@ -63,8 +63,11 @@ impl std::fmt::Debug for Dataset {
 }
 
 /// Finds a dataset's rows, given a query's `filter`.
-pub type Rows =
-    Arc<dyn Fn(&serde_json::Value) -> BoxFuture<'static, Result<Vec<serde_json::Value>, StoreError>> + Send + Sync>;
+pub type Rows = Arc<
+    dyn Fn(&serde_json::Value) -> BoxFuture<'static, Result<Vec<serde_json::Value>, StoreError>>
+        + Send
+        + Sync,
+>;
 
 /// Answers one request that a binding made. `resource` is what the binding names (a namespace id, a bucket …): it was
 /// looked up in the calling version's own bindings and can be trusted.

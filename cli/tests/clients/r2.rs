@@ -95,6 +95,16 @@ async fn rule(wrangler: Wrangler) {
         .succeed()
         .await;
 
+    let info = run("r2 bucket info films").succeed().await.stdout;
+    let line = |name: &str| info.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(line("object_count:").ends_with(" 1"), "{info}");
+    // The body's 10 bytes, the key's 7 and those of the HTTP metadata.
+    let size: String = line("bucket_size:").split_whitespace().skip(1).collect();
+    assert!(
+        size.ends_with('B') && size.trim_end_matches('B').parse::<u32>().is_ok_and(|size| 17 < size),
+        "{info}"
+    );
+
     let none = run("r2 bucket cors list films").fail().await.all();
     assert_says(&none, &["CORS configuration does not exist", "[code: 10059]"]);
     run("r2 bucket cors set films --file cors.json --force").succeed().await;

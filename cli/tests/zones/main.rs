@@ -105,6 +105,70 @@ async fn a_newer_wrangler_sets_routes_and_custom_domains() {
     check(Wrangler::New).await;
 }
 
+/// A bucket at a host of its own: behind a Worker's routes, beside no Worker's custom domain.
+async fn check_bucket(wrangler: Wrangler) {
+    let server = Server::builder().settings(SETTINGS).start().await;
+    let project = project("front", &json!([route("cdn.example.com/front/*"), domain("shop.example.com")]))
+        .file("movie.txt", "0123456789");
+    let run = async |words: &str| server.wrangler(wrangler, project.path()).args(words.split_whitespace());
+    run("deploy").await.succeed().await;
+    run("r2 bucket create films").await.succeed().await;
+    run("r2 object put films/a.txt --file movie.txt --remote").await.succeed().await;
+    let zones = server.api(Method::GET, "/zones?name=example.com", None).await.expect(200).json();
+    let zone = zones["result"][0]["id"].as_str().expect("an id").to_owned();
+    let add = |host: &str| format!("r2 bucket domain add films --domain {host} --zone-id {zone} --force");
+
+    run(&add("CDN.example.com")).await.succeed().await;
+    assert_eq!(text(&server, "cdn.example.com", "/a.txt").await, "0123456789");
+    assert_eq!(text(&server, "cdn.example.com", "/front/x").await, "front http://cdn.example.com/front/x");
+    let _ = server.get("cdn.example.com", "/b.txt").await.expect(404);
+    let listed = run("r2 bucket domain list films").await.succeed().await.stdout;
+    for word in ["cdn.example.com", "Yes", "active", "1.0", "example.com", &zone] {
+        assert!(listed.contains(word), "{word}: {listed}");
+    }
+    run("r2 bucket domain update films --domain cdn.example.com --min-tls 1.2").await.succeed().await;
+    let got = run("r2 bucket domain get films --domain cdn.example.com").await.succeed().await.stdout;
+    assert!(got.contains("1.2"), "{got}");
+    let newer =
+        run("r2 bucket domain update films --domain cdn.example.com --min-tls 1.3").await.fail().await;
+    assert!(newer.all().contains("10501"), "{}", newer.all());
+
+    // One host, one owner, whoever comes first; and only in a zone.
+    let taken = run(&add("shop.example.com")).await.fail().await.all();
+    assert!(taken.contains("already a custom domain"), "{taken}");
+    let outside = run(&add("cdn.example.org")).await.fail().await.all();
+    assert!(outside.contains("no zone here holds"), "{outside}");
+    project.write("wrangler.json", configuration("front", &json!([domain("cdn.example.com")])));
+    let taken = run("deploy").await.fail().await.all();
+    assert!(taken.contains("already a custom domain"), "{taken}");
+
+    // It outlives a restart, and neither its removal nor the bucket's end.
+    let folder = server.stop().await;
+    let server = Server::builder().settings(SETTINGS).folder(&folder).start().await;
+    let run = async |words: &str| server.wrangler(wrangler, project.path()).args(words.split_whitespace());
+    assert_eq!(text(&server, "cdn.example.com", "/a.txt").await, "0123456789");
+    run("r2 object delete films/a.txt --remote").await.succeed().await;
+    run("r2 bucket delete films").await.succeed().await;
+    run("r2 bucket create films").await.succeed().await;
+    run("r2 object put films/a.txt --file movie.txt --remote").await.succeed().await;
+    let _ = server.get("cdn.example.com", "/a.txt").await.expect(404);
+    run(&add("films.example.com")).await.succeed().await;
+    assert_eq!(text(&server, "films.example.com", "/a.txt").await, "0123456789");
+    run("r2 bucket domain remove films --domain films.example.com --force").await.succeed().await;
+    let _ = server.get("films.example.com", "/a.txt").await.expect(404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_older_wrangler_gives_a_bucket_a_custom_domain() {
+    check_bucket(Wrangler::Old).await;
+}
+
+#[tokio::test]
+async fn a_newer_wrangler_gives_a_bucket_a_custom_domain() {
+    check_bucket(Wrangler::New).await;
+}
+
 #[tokio::test]
 async fn a_worker_reaches_another_by_its_custom_domain_and_urls_shows_it() {
     let server = Server::builder().settings(SETTINGS).start().await;

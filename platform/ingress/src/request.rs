@@ -86,21 +86,19 @@ impl Ingress {
         if let Some(answer) = self.0.challenges.answer(host.name(), request.uri().path()) {
             return Ok(Response::new(Body::text(answer)));
         }
-        if let Some(site) = self.0.sites.find(host.name()) {
-            let bytes_max = self.0.settings.body_bytes_max;
-            let response = site(request.map(|body| RequestBody::new(body, bytes_max))).await;
-            return Ok(response.map(|body| body.with_ray(ray)));
-        }
         let target = Target {
             is_https: client.scheme == Scheme::Https,
             host: host.name(),
             path_and_query: request.uri().path_and_query().map_or("/", PathAndQuery::as_str),
         };
-        let route = self
-            .0
-            .routes
-            .find(&target)
-            .ok_or_else(|| Fault::new(FaultKind::UnknownHost, "no Worker has this host"))?;
+        let Some(route) = self.0.routes.find(&target) else {
+            let unknown =
+                || Fault::new(FaultKind::UnknownHost, "no Worker and no public bucket has this host");
+            let site = self.0.sites.find(host.name()).ok_or_else(unknown)?;
+            let bytes_max = self.0.settings.body_bytes_max;
+            let response = site(request.map(|body| RequestBody::new(body, bytes_max))).await;
+            return Ok(response.map(|body| body.with_ray(ray)));
+        };
         let version = rollout::version_for(&route, request.headers()).ok_or_else(|| {
             Fault::new(FaultKind::NotDeployed, format!("`{}` has no deployment", route.script))
         })?;

@@ -7,7 +7,7 @@ use http::{Request, Response};
 
 use crate::{Body, RequestBody};
 
-/// Who knows the hosts that are no Worker's. Asked for each request, before the Workers' own hosts.
+/// Who knows the hosts that are no Worker's. Asked where no Worker answers: a zone's route comes before the bucket behind it.
 pub trait Sites: Send + Sync {
     /// Whoever answers at this host (without port, in any case).
     fn find(&self, host: &str) -> Option<Site>;

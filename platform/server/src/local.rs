@@ -12,21 +12,24 @@ use ingress::{Client, Inbound, Ingress, Scheme};
 use model::Caller;
 use workers::Routes;
 
+use crate::public_buckets::PublicBuckets;
+
 /// The ingress as the egress sees it.
 pub(crate) struct Local {
     ingress: Ingress,
     routes: Routes,
+    buckets: PublicBuckets,
 }
 
 impl Local {
-    pub(crate) fn new(ingress: Ingress, routes: Routes) -> Self {
-        Self { ingress, routes }
+    pub(crate) fn new(ingress: Ingress, routes: Routes, buckets: PublicBuckets) -> Self {
+        Self { ingress, routes, buckets }
     }
 }
 
 impl egress::LocalHosts for Local {
     fn serves(&self, host: &str) -> bool {
-        self.routes.serves(host)
+        self.routes.serves(host) || self.buckets.serves(host)
     }
 
     fn dispatch(&self, _caller: Arc<Caller>, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {

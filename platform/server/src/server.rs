@@ -31,6 +31,7 @@ use crate::{
     credentials::Credentials,
     local::Local,
     lock::{Lock, LockError},
+    public_buckets::{BucketDomains, PublicBuckets},
     services::{Services, Waiting},
 };
 
@@ -141,16 +142,13 @@ impl Server {
         ensure_credentials(&house, &tokens).await?;
         let engine = open_engine(&house, engine_settings(&settings, program, &data), &metrics)?;
 
-        let Products { kv, r2, workers, routes, register } = open_products(&house, &settings, &http).await?;
-        let sites = Arc::new(PublicBuckets(r2.buckets.clone()));
-        let way = Arc::new(engine.clone());
-        let settings_of = ingress_settings(&settings);
-        let ingress =
-            Ingress::new(routes.clone(), sites, way, settings_of, clock.clone(), doors.clone(), &metrics);
+        let products = open_products(&house, &settings, &http).await?;
+        let ingress = open_ingress(&settings, &products, &engine, &doors, &metrics);
+        show_usage(&products.kv.namespaces, &products.r2.buckets, &metrics);
+        let Products { kv, r2, workers, routes, register, sites } = products;
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
-        let local_hosts = Local::new(ingress.clone(), routes.clone());
+        let local_hosts = Local::new(ingress.clone(), routes.clone(), sites);
         let egress = open_egress(&house, &settings, local_hosts)?;
-        show_usage(&kv.namespaces, &r2.buckets, &metrics);
         let doors_of_rooms = [&kv.product, &r2.product]
             .map(|product| product.binding.clone().expect("the room has a binding"));
         let tasks = house.tasks.clone();
@@ -245,6 +243,7 @@ struct Products {
     workers: Product,
     routes: Routes,
     register: Arc<Register>,
+    sites: PublicBuckets,
 }
 
 async fn open_products(
@@ -258,7 +257,21 @@ async fn open_products(
     let (workers, routes, register) = workers::open(house, workers_settings(settings, http), checks)
         .await
         .map_err(failed("the register of Workers"))?;
-    Ok(Products { kv, r2, workers, routes, register })
+    let sites = PublicBuckets { buckets: r2.buckets.clone(), routes: routes.clone() };
+    r2.buckets.attach(Arc::new(BucketDomains(Arc::clone(&register))));
+    Ok(Products { kv, r2, workers, routes, register, sites })
+}
+
+fn open_ingress(
+    settings: &Settings,
+    products: &Products,
+    engine: &Engine,
+    doors: &Tasks,
+    metrics: &Metrics,
+) -> Ingress {
+    let (routes, sites) = (products.routes.clone(), Arc::new(products.sites.clone()));
+    let (dispatch, settings) = (Arc::new(engine.clone()), ingress_settings(settings));
+    Ingress::new(routes, sites, dispatch, settings, Clock::system(), doors.clone(), metrics)
 }
 
 /// Puts what namespaces and buckets hold among the metrics. A scrape in which that cannot be read goes without; the writes
@@ -299,20 +312,6 @@ impl workers::Bindable for Exists {
 
     fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
         std::future::ready(self.r2.exists(name)).boxed()
-    }
-}
-
-/// Public buckets as the ingress sees them.
-struct PublicBuckets(r2::Buckets);
-
-impl ingress::Sites for PublicBuckets {
-    fn find(&self, host: &str) -> Option<ingress::Site> {
-        let site = self.0.public(host)?;
-        Some(Arc::new(move |request| {
-            let (head, _body) = request.into_parts();
-            let site = site.clone();
-            async move { site.answer(head).await.map(ingress::Body::other) }.boxed()
-        }))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod analytics;
 mod binding;
+mod domains;
 mod error;
 mod headers;
 mod jobs;
@@ -24,11 +25,15 @@ use axum::{
 };
 use product::{House, Product};
 
-pub use crate::model::Usage;
+pub use crate::{
+    domains::{BucketPlace, CustomDomain, Domains, NewDomain},
+    model::Usage,
+};
 pub use s3::{AccessKey, AccessKeys};
 
+use domains::DomainsLater;
 use error::R2Error;
-use public::{PublicBucket, PublicHosts};
+use public::PublicHosts;
 use store::Store;
 
 /// What the server gets when it opens R2.
@@ -55,28 +60,40 @@ pub async fn open(house: &House, base_domain: &str) -> Result<R2, StoreError> {
         }),
     })?;
     let hosts = Arc::new(hosts);
-    jobs::start(Arc::clone(&store), &house.tasks);
+    let domains = DomainsLater::default();
+    jobs::start(Arc::clone(&store), Arc::clone(&domains), &house.tasks);
     let product = Product {
         name: "r2",
-        rest: rest::router(rest::Rooms { store: Arc::clone(&store), hosts: Arc::clone(&hosts) }),
+        rest: rest::router(rest::Rooms {
+            store: Arc::clone(&store),
+            hosts: Arc::clone(&hosts),
+            domains: Arc::clone(&domains),
+        }),
         binding: Some(binding::door(Arc::clone(&store))),
         datasets: vec![analytics::storage(Arc::clone(&store))],
     };
-    Ok(R2 { product, buckets: Buckets { store, hosts } })
+    Ok(R2 { product, buckets: Buckets { store, hosts, domains } })
 }
 
 /// Which buckets exist; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Buckets {
     store: Arc<Store>,
     hosts: Arc<PublicHosts>,
+    domains: DomainsLater,
+}
+
+impl std::fmt::Debug for Buckets {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Buckets").field("store", &self.store).finish_non_exhaustive()
+    }
 }
 
 /// A bucket that anybody may read, found by its host.
 #[derive(Debug, Clone)]
 pub struct PublicSite {
     store: Arc<Store>,
-    bucket: PublicBucket,
+    bucket: BucketPlace,
 }
 
 impl PublicSite {
@@ -97,11 +114,21 @@ impl Buckets {
         s3::router(Arc::clone(&self.store), keys, base_domain)
     }
 
-    /// The bucket that anybody may read at this host.
+    /// Gives buckets someone to keep hosts of their own; only the first call counts.
+    pub fn attach(&self, domains: Arc<dyn Domains>) {
+        drop(self.domains.set(domains));
+    }
+
+    /// The bucket that was given this host of ours, if anybody may read it there.
     #[must_use]
-    pub fn public(&self, host: &str) -> Option<PublicSite> {
-        let bucket = self.hosts.find(host)?;
-        Some(PublicSite { store: Arc::clone(&self.store), bucket })
+    pub fn at_managed_host(&self, host: &str) -> Option<BucketPlace> {
+        self.hosts.find(host)
+    }
+
+    /// A bucket to be read by anybody.
+    #[must_use]
+    pub fn public(&self, bucket: BucketPlace) -> PublicSite {
+        PublicSite { store: Arc::clone(&self.store), bucket }
     }
 
     /// What each bucket holds, from totals that every commit keeps: cheap enough for each scrape of the metrics.

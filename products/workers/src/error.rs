@@ -148,6 +148,11 @@ pub enum WorkersError {
         "Hostname '{0}' already in use by other custom domain. Either delete it, try a different hostname, or use the option 'override_existing_origin' to override."
     )]
     DomainTaken(String),
+    /// A host belongs to a bucket or a Worker already, and is taken from neither.
+    #[error(
+        "Hostname '{0}' is already a custom domain of a Worker or a bucket: remove it there first, or use another"
+    )]
+    DomainInUse(String),
     /// No custom domain has this id.
     #[error("workers.api.error.not_found: no such custom domain")]
     DomainMissing,
@@ -224,7 +229,7 @@ impl From<WorkersError> for ApiError {
             E::RouteTaken { .. } => (StatusCode::CONFLICT, 10_020),
             E::RouteMissing | E::DomainMissing => (StatusCode::NOT_FOUND, 10_005),
             E::RouteScriptMissing => (StatusCode::BAD_REQUEST, 10_019),
-            E::DomainTaken(_) => (StatusCode::CONFLICT, 100_116),
+            E::DomainTaken(_) | E::DomainInUse(_) => (StatusCode::CONFLICT, 100_116),
             E::TooMany(..) => (StatusCode::FORBIDDEN, code::BAD_REQUEST),
             E::Unsupported(_) => (StatusCode::BAD_REQUEST, code::UNSUPPORTED),
             E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),

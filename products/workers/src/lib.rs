@@ -2,6 +2,7 @@
 
 mod affinity;
 mod binding;
+mod buckets;
 mod error;
 mod model;
 mod pattern;
@@ -15,6 +16,7 @@ mod upload;
 mod zone_table;
 mod zones;
 
+pub use buckets::{BucketDomain, BucketPlace, NewBucketDomain};
 pub use error::WorkersError;
 pub use model::SCRIPT_BYTES_MAX;
 pub use pattern::{PatternError, Target};

@@ -12,6 +12,7 @@ use model::{ScriptName, VersionId};
 use tokio::sync::watch;
 
 use crate::{
+    buckets::BucketPlace,
     model::LABEL_BYTES_MAX,
     pattern::Target,
     zone_table::{ZoneLayout, ZoneTable},
@@ -93,6 +94,12 @@ impl Routes {
         table.hosts.contains_key(&*host) || table.zones.serves(&host)
     }
 
+    /// The bucket whose custom domain `host` is (any case, without port); zone routes come before it.
+    #[must_use]
+    pub fn find_bucket(&self, host: &str) -> Option<BucketPlace> {
+        self.0.table.load().zones.bucket(&lower_case(host)).cloned()
+    }
+
     /// Who answers for a script.
     #[must_use]
     pub fn find_script(&self, script: &ScriptName) -> Option<Arc<Route>> {
@@ -111,7 +118,7 @@ impl Routes {
         self.0.changes.subscribe()
     }
 
-    /// Every custom domain that somebody answers.
+    /// Every custom domain that somebody answers, a Worker or a bucket.
     #[must_use]
     pub fn custom_domains(&self) -> Vec<String> {
         self.0.table.load().zones.domains().map(str::to_owned).collect()

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use model::ScriptName;
 
 use crate::{
+    buckets::BucketPlace,
     pattern::{Pattern, Target, endings},
     routes::Route,
 };
@@ -19,12 +20,15 @@ pub(crate) struct ZoneLayout {
     pub(crate) routes: Vec<(String, Pattern, Option<ScriptName>)>,
     /// Host and the Worker that answers all of it.
     pub(crate) domains: Vec<(String, ScriptName)>,
+    /// Host and the bucket that is read there.
+    pub(crate) buckets: HashMap<String, BucketPlace>,
 }
 
 /// Custom domains and zone routes of one moment.
 #[derive(Debug, Default)]
 pub struct ZoneTable {
     domains: HashMap<String, Arc<Route>>,
+    buckets: HashMap<String, BucketPlace>,
     zones: HashMap<String, ZoneRules>,
 }
 
@@ -64,7 +68,7 @@ impl ZoneTable {
         }
         let domains = layout.domains.into_iter();
         let domains = domains.filter_map(|(host, script)| Some((host, Arc::clone(scripts.get(&script)?))));
-        Self { domains: domains.collect(), zones }
+        Self { domains: domains.collect(), buckets: layout.buckets, zones }
     }
 
     /// Whose custom domain this is.
@@ -72,9 +76,14 @@ impl ZoneTable {
         self.domains.get(host)
     }
 
+    /// Which bucket's custom domain this is.
+    pub(crate) fn bucket(&self, host: &str) -> Option<&BucketPlace> {
+        self.buckets.get(host)
+    }
+
     /// All custom domains.
     pub(crate) fn domains(&self) -> impl Iterator<Item = &str> {
-        self.domains.keys().map(String::as_str)
+        self.domains.keys().chain(self.buckets.keys()).map(String::as_str)
     }
 
     /// What the most specific matching route says: a Worker, or that there is to be none. `None` if no route matches.
@@ -134,7 +143,7 @@ mod tests {
             .map(|script| (script.clone(), Arc::new(Route { script, versions: Vec::new() })))
             .collect();
         let zones = ZONES.iter().map(ToString::to_string).collect();
-        let layout = ZoneLayout { zones, routes: rows.clone(), domains: Vec::new() };
+        let layout = ZoneLayout { zones, routes: rows.clone(), ..ZoneLayout::default() };
         ZoneTable::build(layout, &scripts)
     }
 

@@ -236,7 +236,7 @@ impl Register {
         Ok(Zone { id: random_id(), name: name.to_ascii_lowercase(), created_ms: self.now_ms() })
     }
 
-    async fn change_zones<T: Send + 'static>(
+    pub(crate) async fn change_zones<T: Send + 'static>(
         self: &Arc<Self>,
         change: impl FnOnce(&::store::rusqlite::Connection) -> Result<T, WorkersError> + Send + 'static,
     ) -> Result<T, WorkersError> {

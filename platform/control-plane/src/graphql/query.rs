@@ -17,7 +17,7 @@ pub(super) struct Field {
     /// Under which key it is answered.
     pub(super) key: String,
     pub(super) arguments: Map<String, Value>,
-    pub(super) fields: Vec<Field>,
+    pub(super) fields: Vec<Self>,
 }
 
 /// The fields of the query that is named, or of the only one.

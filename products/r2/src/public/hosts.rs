@@ -5,10 +5,11 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use model::BucketName;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     R2Error,
+    domains::BucketPlace,
     model::{Bucket, Hosts, managed_host},
     store::{Setting, Store},
 };
@@ -17,20 +18,15 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct PublicHosts {
     base_domain: String,
-    buckets: RwLock<HashMap<String, PublicBucket>>,
-}
-
-/// A bucket as it was when its host was published: one of the same name made later is another.
-#[derive(Debug, Clone)]
-pub(crate) struct PublicBucket {
-    pub(super) name: BucketName,
-    pub(super) id: String,
+    buckets: RwLock<HashMap<String, BucketPlace>>,
+    changing: Mutex<()>,
 }
 
 impl PublicHosts {
     /// Reads what all buckets have.
     pub(crate) async fn open(store: &Store, base_domain: &str) -> Result<Self, R2Error> {
-        let hosts = Self { base_domain: base_domain.to_ascii_lowercase(), buckets: RwLock::default() };
+        let base_domain = base_domain.to_ascii_lowercase();
+        let hosts = Self { base_domain, buckets: RwLock::default(), changing: Mutex::default() };
         for (bucket, set) in store.settings::<Hosts>(Setting::Hosts).await? {
             hosts.publish(&bucket, &set);
         }
@@ -38,12 +34,17 @@ impl PublicHosts {
     }
 
     /// The bucket at a host.
-    pub(crate) fn find(&self, host: &str) -> Option<PublicBucket> {
+    pub(crate) fn find(&self, host: &str) -> Option<BucketPlace> {
         let buckets = self.buckets.read().unwrap_or_else(PoisonError::into_inner);
         if buckets.is_empty() {
             return None;
         }
         buckets.get(&host.to_ascii_lowercase()).cloned()
+    }
+
+    /// Held from a change on disk to its publication, so that the last change is the one in force.
+    pub(crate) async fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// The host that a bucket is given.
@@ -56,7 +57,7 @@ impl PublicHosts {
         let mut buckets = self.buckets.write().unwrap_or_else(PoisonError::into_inner);
         let host = self.managed(bucket);
         if set.is_managed {
-            buckets.insert(host, PublicBucket { name: bucket.name.clone(), id: bucket.id.clone() });
+            buckets.insert(host, BucketPlace { id: bucket.id.clone(), name: bucket.name.to_string() });
         } else {
             buckets.remove(&host);
         }

@@ -2,7 +2,7 @@
 
 mod hosts;
 
-pub(crate) use hosts::{PublicBucket, PublicHosts};
+pub(crate) use hosts::PublicHosts;
 
 use axum::{
     body::Body,
@@ -14,6 +14,7 @@ use s3s::dto::Range as WireRange;
 
 use crate::{
     R2Error,
+    domains::BucketPlace,
     headers::{DEFAULT_CONTENT_TYPE, describe, insert, parse_date},
     model::{Conditions, Etag, EtagMatch, Key, Object, Span},
     pages::Page,
@@ -27,9 +28,9 @@ const NOT_FOUND: &str = "<!doctype html>
 ";
 
 /// Answers a reader.
-pub(crate) async fn answer(store: &Store, public: &PublicBucket, head: request::Parts) -> Response<Body> {
-    let bucket = match store.bucket_get(&public.name) {
-        Ok(Some(bucket)) if bucket.id == public.id => bucket.name,
+pub(crate) async fn answer(store: &Store, public: &BucketPlace, head: request::Parts) -> Response<Body> {
+    let bucket = match store.bucket_find(&public.name) {
+        Ok(bucket) if bucket.id == public.id => bucket.name,
         Ok(_) => return refuse(&R2Error::BucketMissing),
         Err(error) => return refuse(&error),
     };

@@ -44,6 +44,7 @@ pub(super) async fn managed_write(
     Path((_account, name)): BucketPath,
     Json(change): Json<Change>,
 ) -> Result<Envelope<Managed>, ApiError> {
+    let _changing = rooms.hosts.change().await;
     let bucket = rooms.store.bucket_find(&name)?;
     let set = Hosts { is_managed: change.enabled };
     rooms.store.setting_put(&bucket.name, Setting::Hosts, &set).await?;

@@ -1,10 +1,12 @@
 //! Door 2: Cloudflare's v4 routes, as wrangler, the SDKs and the dashboard call them. Who calls was checked before.
 
 mod buckets;
+mod domains;
 mod hosts;
 mod objects;
 mod scrub;
 mod settings;
+mod unsupported;
 
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use axum::{
 };
 use v4::ApiError;
 
-use crate::{R2Error, public::PublicHosts, store::Store};
+use crate::{R2Error, domains::DomainsLater, public::PublicHosts, store::Store};
 
 /// Largest body that only describes a bucket.
 const JSON_BYTES_MAX: usize = 64 * 1024;
@@ -30,10 +32,11 @@ const JURISDICTION: &str = "cf-r2-jurisdiction";
 const JURISDICTIONS: [&str; 3] = ["default", "eu", "fedramp"];
 
 /// What the routes work on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Rooms {
     pub(crate) store: Arc<Store>,
     pub(crate) hosts: Arc<PublicHosts>,
+    pub(crate) domains: DomainsLater,
 }
 
 impl FromRef<Rooms> for Arc<Store> {
@@ -67,6 +70,17 @@ pub(crate) fn router(rooms: Rooms) -> Router {
         .route(&below("/lifecycle"), get(settings::lifecycle_read).put(settings::lifecycle_write))
         .route(&below("/scrub"), post(scrub::scrub))
         .route(&below("/domains/managed"), get(hosts::managed_read).put(hosts::managed_write))
+        .route(&below("/domains/custom"), get(domains::domain_list).post(domains::domain_create))
+        .route(
+            &below("/domains/custom/{domain}"),
+            get(domains::domain_read).put(domains::domain_change).delete(domains::domain_delete),
+        )
+        .route(&below("/lock"), put(unsupported::locks))
+        .route(&below("/sippy"), put(unsupported::sippy))
+        .route(
+            "/accounts/{account_id}/event_notifications/r2/{bucket_name}/configuration/queues/{queue_id}",
+            put(unsupported::notifications),
+        )
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
         .route_layer(from_fn_with_state(Arc::clone(&rooms.store), within_jurisdiction))
         .with_state(rooms)

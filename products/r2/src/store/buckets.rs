@@ -101,6 +101,19 @@ impl Store {
         Ok(buckets)
     }
 
+    /// The ids of all buckets.
+    pub(crate) async fn bucket_ids(&self) -> Result<Vec<String>, StoreError> {
+        let mut ids = Vec::new();
+        for shard in self.shards() {
+            let select = |connection: &Connection| -> Result<Vec<String>, StoreError> {
+                let mut select = connection.prepare_cached("SELECT id FROM bucket")?;
+                Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+            };
+            ids.extend(shard.database.read(select).await?);
+        }
+        Ok(ids)
+    }
+
     /// What every bucket holds.
     pub(crate) fn usage(&self) -> Result<Vec<Usage>, StoreError> {
         let mut all = Vec::new();
@@ -166,8 +179,9 @@ impl Store {
 }
 
 fn usage(connection: &Connection) -> Result<Vec<Usage>, StoreError> {
-    let mut select = connection
-        .prepare_cached("SELECT name, jurisdiction, objects, bytes, metadata_bytes FROM bucket ORDER BY name")?;
+    let mut select = connection.prepare_cached(
+        "SELECT name, jurisdiction, objects, bytes, metadata_bytes FROM bucket ORDER BY name",
+    )?;
     let rows = select.query_map([], |row| {
         Ok(Usage {
             bucket: row.get(0)?,

@@ -1,6 +1,7 @@
 //! The only folder that knows the register's tables and files. A module is written and synced before the row that names
 //! it, and removed after the last row that named it is gone; what a crash leaves is swept when the register opens.
 
+pub(crate) mod buckets;
 mod modules;
 mod rows;
 pub(crate) mod zones;
@@ -48,6 +49,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "2026-11-26-workers-modules",
         sql: include_str!("../../migrations/2026-11-26-modules.sql"),
+    },
+    Migration {
+        name: "2026-11-27-workers-bucket-domains",
+        sql: include_str!("../../migrations/2026-11-27-bucket-domains.sql"),
     },
 ];
 

@@ -4,7 +4,7 @@
 use model::ScriptName;
 use store::rusqlite::{self, Connection, OptionalExtension, Row, ToSql, params};
 
-use super::rows::script;
+use super::{buckets, rows::script};
 use crate::{
     error::WorkersError,
     pattern::{Pattern, PatternError, endings},
@@ -48,6 +48,7 @@ pub(crate) fn delete_zone(db: &Connection, id: &str) -> Result<(), WorkersError>
     for sql in [
         "DELETE FROM workers_zone_routes WHERE zone = ?1",
         "DELETE FROM workers_domains WHERE zone = ?1",
+        "DELETE FROM workers_bucket_domains WHERE zone = ?1",
         "DELETE FROM workers_zones WHERE id = ?1",
     ] {
         db.execute(sql, [id])?;
@@ -153,6 +154,9 @@ pub(crate) fn put_domain(
         return Err(WorkersError::ScriptMissing);
     }
     let zone = zone_for(db, &new.zone, &new.hostname)?;
+    if buckets::of_host(db, &new.hostname)?.is_some() {
+        return Err(WorkersError::DomainInUse(new.hostname.clone()));
+    }
     let old = domain_of_host(db, &new.hostname)?;
     if !may_override && old.as_ref().is_some_and(|old| old.script != *name) {
         return Err(WorkersError::DomainTaken(new.hostname.clone()));
@@ -206,11 +210,16 @@ pub(crate) fn layout(db: &Connection) -> Result<ZoneLayout, WorkersError> {
         zones,
         routes,
         domains: domains.map(|domain| (domain.hostname, domain.script)).collect(),
+        buckets: buckets::all(db)?
+            .into_iter()
+            .filter(|domain| domain.is_enabled)
+            .map(|domain| (domain.hostname, domain.bucket))
+            .collect(),
     })
 }
 
 /// The zone that holds `host`, which must be the one that the caller named, if it named one.
-fn zone_for(db: &Connection, key: &ZoneKey, host: &str) -> Result<Zone, WorkersError> {
+pub(crate) fn zone_for(db: &Connection, key: &ZoneKey, host: &str) -> Result<Zone, WorkersError> {
     let mut found = None;
     for ending in endings(host) {
         found = zone_by(db, "name", ending)?;

@@ -1,0 +1,93 @@
+//! Custom domains of R2 buckets. They are kept beside those of Workers, so that one transaction gives a host to one owner,
+//! one table says who answers, and a zone takes all its hosts with it.
+
+use std::sync::Arc;
+
+use crate::{
+    error::WorkersError, pattern::is_host, register::Register, store::buckets as rows, zones::ZoneKey,
+};
+
+/// Which bucket: one of the same name that is made later has another id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketPlace {
+    /// 32 hex digits.
+    pub id: String,
+    /// As Workers name it.
+    pub name: String,
+}
+
+/// A host at which anybody reads a bucket.
+#[derive(Debug, Clone)]
+pub struct BucketDomain {
+    /// In lower case.
+    pub hostname: String,
+    /// The zone it is in.
+    pub zone_id: String,
+    /// That zone's name.
+    pub zone_name: String,
+    /// What is read there.
+    pub bucket: BucketPlace,
+    /// Nobody answers while it is not.
+    pub is_enabled: bool,
+    /// The oldest TLS that its owner wants spoken there.
+    pub min_tls: String,
+}
+
+/// A host that somebody wants for a bucket.
+#[derive(Debug)]
+pub struct NewBucketDomain {
+    /// Any case.
+    pub hostname: String,
+    /// The zone; that of the host, if it is not said.
+    pub zone_id: Option<String>,
+    /// What is to be read there.
+    pub bucket: BucketPlace,
+    /// Whether it answers.
+    pub is_enabled: bool,
+    /// The oldest TLS to be spoken there.
+    pub min_tls: String,
+}
+
+impl Register {
+    /// The hosts of a bucket, in order.
+    pub async fn bucket_domains(&self, bucket_id: String) -> Result<Vec<BucketDomain>, WorkersError> {
+        self.store().meta().read(move |db| rows::of_bucket(db, &bucket_id)).await
+    }
+
+    /// Gives a host to a bucket, or changes how it answers there. A host that is another's already stays so.
+    pub async fn put_bucket_domain(
+        self: &Arc<Self>,
+        mut new: NewBucketDomain,
+    ) -> Result<BucketDomain, WorkersError> {
+        if !is_host(&new.hostname) {
+            return Err(WorkersError::DomainInvalid(new.hostname));
+        }
+        new.hostname.make_ascii_lowercase();
+        let line = format!("Bucket `{}` has the custom domain {}", new.bucket.name, new.hostname);
+        let put = self.change_zones(move |db| rows::put(db, &ZoneKey::new(new.zone_id.clone(), None), &new));
+        let domain = put.await?;
+        tracing::info!("{line}");
+        Ok(domain)
+    }
+
+    /// Takes a host from a bucket.
+    pub async fn delete_bucket_domain(
+        self: &Arc<Self>,
+        bucket_id: String,
+        hostname: String,
+    ) -> Result<(), WorkersError> {
+        let hostname = hostname.to_ascii_lowercase();
+        self.change_zones(move |db| rows::delete(db, &bucket_id, &hostname)).await
+    }
+
+    /// The ids of all buckets that have hosts.
+    pub async fn bucket_domain_owners(&self) -> Result<Vec<String>, WorkersError> {
+        let all = self.store().meta().read(rows::all).await?;
+        Ok(all.into_iter().map(|domain| domain.bucket.id).collect())
+    }
+
+    /// Takes all its hosts from a bucket that is not there any more.
+    pub async fn forget_bucket_domains(self: &Arc<Self>, bucket_id: String) -> Result<(), WorkersError> {
+        self.change_zones(move |db| rows::forget(db, &bucket_id)).await
+    }
+}
