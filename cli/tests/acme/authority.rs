@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -10,7 +9,7 @@ use std::{
 
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
-use testkit::{Background, DataFolder, Log, command, wait_until};
+use testkit::{Background, DataFolder, Log, command, skip, wait_until};
 
 use crate::{gate::Gate, resolver};
 
@@ -44,13 +43,11 @@ pub(crate) struct Authority {
     management: u16,
 }
 
-/// Whether pebble is installed. Where it is not, the test says so past the harness, which would swallow it.
+/// Whether pebble is installed.
 pub(crate) fn is_here() -> bool {
     let is_here = command("pebble").arg("-h").output().is_ok();
     if !is_here {
-        let words =
-            "SKIPPED: no `pebble` on this machine (Debian: apt-get install pebble); ACME is not tested\n";
-        std::io::stderr().write_all(words.as_bytes()).expect("write to stderr");
+        skip("ACME: no `pebble` on this machine (Debian: apt-get install pebble)");
     }
     is_here
 }

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use testkit::{Clients, Project, Server, command};
+use testkit::{Clients, Project, Server, command, skip};
 
-use crate::sdks::{run, script, skip};
+use crate::sdks::{run, script, skip_python};
 
 #[tokio::test]
 async fn boto3_finds_s3() {
-    let Some(python) = Clients::find().python() else { return skip() };
+    let Some(python) = Clients::find().python() else { return skip_python() };
     let server = Server::start().await;
     let mut python = command(python);
     python.arg("-B").arg(script("s3_boto3.py"));
@@ -45,7 +45,7 @@ fn assert_same(project: &Project) {
 
 #[tokio::test]
 async fn the_aws_cli_finds_s3() {
-    let Some(python) = Clients::find().python() else { return skip() };
+    let Some(python) = Clients::find().python() else { return skip_python() };
     let server = Server::start().await;
     let project = project();
     let aws = |words: &str| {
@@ -71,7 +71,7 @@ async fn the_aws_cli_finds_s3() {
 #[tokio::test]
 async fn rclone_finds_s3() {
     if command("rclone").arg("version").output().is_err() {
-        return skip_rclone();
+        return skip("rclone: none on this machine (Debian: apt-get install rclone)");
     }
     let server = Server::start().await;
     let project = project();
@@ -93,10 +93,4 @@ async fn rclone_finds_s3() {
     assert!(listed.contains("moved/text.txt") && !listed.contains("all/text.txt"), "{listed}");
     run(&server, rclone("purge :s3:rclone")).await;
     server.stop().await;
-}
-
-fn skip_rclone() {
-    use std::io::Write as _;
-    let words = "SKIPPED: no `rclone` on this machine (Debian: apt-get install rclone)\n";
-    std::io::stderr().write_all(words.as_bytes()).expect("stderr is open");
 }

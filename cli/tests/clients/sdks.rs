@@ -1,8 +1,8 @@
 //! The official SDKs on our API: each runs a program of `testing/clients` that checks every answer itself.
 
-use std::{io::Write as _, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
-use testkit::{Clients, Server, command};
+use testkit::{Clients, Server, command, skip};
 
 /// Runs a program that speaks to the server, to its end; what it printed.
 pub(crate) async fn run(server: &Server, mut program: Command) -> String {
@@ -31,7 +31,7 @@ async fn the_javascript_sdk_keeps_namespaces_keys_and_values() {
 
 #[tokio::test]
 async fn the_python_sdk_keeps_namespaces_keys_and_values() {
-    let Some(python) = Clients::find().python() else { return skip() };
+    let Some(python) = Clients::find().python() else { return skip_python() };
     let server = Server::start().await;
     let mut python = command(python);
     python.arg("-B").arg(script("sdk_kv.py"));
@@ -39,8 +39,6 @@ async fn the_python_sdk_keeps_namespaces_keys_and_values() {
     server.stop().await;
 }
 
-/// Past the capture of the test's output: nobody should take it for tested.
-pub(crate) fn skip() {
-    let said = "SKIPPED: no Python clients on this machine (Debian: apt-get install python3-venv); their tests did not run\n";
-    std::io::stderr().write_all(said.as_bytes()).expect("stderr is open");
+pub(crate) fn skip_python() {
+    skip("Python clients: no virtual environment on this machine (Debian: apt-get install python3-venv)");
 }

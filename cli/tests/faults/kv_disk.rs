@@ -1,62 +1,19 @@
 //! KV on a disk that is full, read-only or damaged: the key or the file is named, other keys are served, and what can heal
-//! heals without a restart. The disks are small ones in memory, mounted for the test; where that is not permitted (it takes
-//! root) the tests say so on standard error, past the harness's capture, and prove nothing.
+//! heals without a restart.
 
-use std::{fs, io::Write as _, path::Path, process::Command, sync::Arc};
+use std::{fs, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, header};
 use serde_json::json;
 use testkit::{Answer, DataFolder, Server, command, send, wait_until};
 
-use crate::support::SOON;
+use crate::{
+    disk::{Disk, PAGE_BYTES, contains, flip, holding, raw_get, run},
+    support::SOON,
+};
 
 const MIB: usize = 1024 * 1024;
-
-/// A folder on a file system of its own. What is mounted in it goes when it is dropped.
-struct Disk {
-    folder: Arc<DataFolder>,
-}
-
-impl Disk {
-    /// `None`, said loudly, where mounting is not permitted.
-    fn new(test: &str) -> Option<Self> {
-        let folder = Arc::new(DataFolder::new());
-        let mut mount = command("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs"]).arg(folder.path());
-        if let Err(error) = run(&mut mount) {
-            let words = format!("SKIPPED {test}: a test disk cannot be mounted ({error}); run it as root\n");
-            // Not `eprintln!`: the harness would keep it to itself.
-            std::io::stderr().write_all(words.as_bytes()).expect("standard error takes a line");
-            return None;
-        }
-        Some(Self { folder })
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn remount(&self, options: &str) {
-        run(command("mount").arg("-o").arg(format!("remount,{options}")).arg(self.path())).expect("remount");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // A server that a failed test left behind may still hold files: detach, and let it go with them.
-        let _ = run(command("umount").args(["--recursive", "--lazy"]).arg(self.path()));
-    }
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-    }
-}
 
 /// A server with one namespace, seen through the v4 API.
 struct Keys {
@@ -181,12 +138,7 @@ async fn a_flipped_bit_is_reported_by_its_key_and_harms_no_other() {
     let keys = {
         let Keys { server, path } = keys;
         server.stop().await;
-        let shard = fs::read_dir(folder.path().join("kv")).expect("list the shards").find_map(|file| {
-            let path = file.expect("an entry").path();
-            let is_it = contains(&fs::read(&path).unwrap_or_default(), b"whose bit will flip").is_some();
-            is_it.then_some(path)
-        });
-        let shard = shard.expect("one shard holds the value");
+        let shard = holding(&folder.path().join("kv"), b"whose bit will flip");
         flip(&shard, |bytes| contains(bytes, b"whose bit will flip").expect("the value is there"));
         // The first byte of a page says what it is; a page in the middle of the filling is one of its leaves.
         flip(&shard, |bytes| bytes.len() / 2 / PAGE_BYTES * PAGE_BYTES);
@@ -227,33 +179,4 @@ async fn a_flipped_bit_is_reported_by_its_key_and_harms_no_other() {
         assert_eq!(keys.get(key).await.expect(200).text(), "healed");
     }
     keys.server.stop().await;
-}
-
-const PAGE_BYTES: usize = 4096;
-
-fn contains(bytes: &[u8], text: &[u8]) -> Option<usize> {
-    bytes.windows(text.len()).position(|window| window == text)
-}
-
-fn flip(file: &Path, at: impl Fn(&[u8]) -> usize) {
-    let mut bytes = fs::read(file).expect("read the file");
-    let at = at(&bytes);
-    bytes[at] ^= 0x20;
-    fs::write(file, bytes).expect("write the file");
-}
-
-/// What arrives of an answer until its connection ends.
-async fn raw_get(server: &Server, path: &str) -> Vec<u8> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(server.api_address()).await.expect("the API listens");
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\r\n",
-        server.api_address(),
-        server.token()
-    );
-    stream.write_all(head.as_bytes()).await.expect("send a request");
-    let mut bytes = Vec::new();
-    // The server may reset the connection: that is an end too.
-    let _ = stream.read_to_end(&mut bytes).await;
-    bytes
 }

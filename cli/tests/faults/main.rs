@@ -2,6 +2,7 @@
 //! the real engine behind them. What works when nothing goes wrong is shown elsewhere.
 
 mod deploys;
+mod disk;
 mod hostile;
 mod kills;
 mod kv_disk;
@@ -10,6 +11,7 @@ mod memory;
 mod outgoing;
 mod pages;
 mod points;
+mod r2_disk;
 mod r2_ledger;
 mod recovery;
 mod refusals;
