@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -174,14 +174,22 @@ fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
 
 /// Sets what a connection does at each commit; returns the journal mode that SQLite agreed to.
 fn configure_for_writing(connection: &Connection) -> rusqlite::Result<String> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    configure(connection)?;
     let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(mode)
+}
+
+/// Sets what every connection has.
+pub(crate) fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    // Plans that do not depend on the values bound: a statement whose plan does is compiled anew for each binding, and our
+    // statements are written for one plan.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
 /// Counts the log's pages at each commit, as SQLite reports them.

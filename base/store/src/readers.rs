@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use crate::{StoreError, error::working_on};
+use crate::{StoreError, database::configure, error::working_on};
 
 /// Prepared statements that a connection keeps; more than any room has.
 pub(crate) const STATEMENTS_CACHED_MAX: usize = 64;
@@ -68,9 +68,7 @@ fn open(file: &Path) -> Result<Connection, StoreError> {
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
-        connection.busy_timeout(crate::writer::BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+        configure(&connection)?;
         Ok(connection)
     };
     open().map_err(|error: rusqlite::Error| StoreError::sqlite("open a reader of", file, &error))

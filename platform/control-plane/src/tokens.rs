@@ -250,7 +250,8 @@ impl Tokens {
 
     /// One token.
     pub(crate) fn get(&self, id: &TokenId) -> Option<Arc<Token>> {
-        self.list().into_iter().find(|token| token.id == *id)
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        active.iter().find(|token| token.id == *id).cloned()
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -17,7 +17,7 @@ use std::{
 
 use store::{StoreError, create_folder, sync_folder};
 
-use super::seal::TAG_BYTES;
+use super::{buffers::Buffers, seal::TAG_BYTES};
 
 /// What is written, summed, read, checked and sent at once.
 pub(super) const BLOCK_BYTES: u64 = 1024 * 1024;
@@ -48,6 +48,7 @@ struct Inner {
     doomed: Mutex<Vec<Doomed>>,
     /// Readers of each upload's parts: their files stay while somebody reads on.
     pins: Mutex<HashMap<i64, usize>>,
+    buffers: Buffers,
 }
 
 /// A file whose row was deleted, or is about to be.
@@ -68,8 +69,14 @@ impl Files {
             next: AtomicI64::new(first),
             doomed: Mutex::default(),
             pins: Mutex::default(),
+            buffers: Buffers::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Memory for what is read.
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.inner.buffers
     }
 
     /// The folder itself.

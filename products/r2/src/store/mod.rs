@@ -2,6 +2,7 @@
 //! of the room that knows tables and files; it decides nothing about names, limits or protocols.
 
 mod buckets;
+mod buffers;
 mod copy;
 mod files;
 mod lifecycle;

@@ -186,16 +186,15 @@ impl Shard {
         may_read: impl Fn(&Object) -> Result<(), R2Error>,
     ) -> Result<(Object, Option<Opened>), R2Error> {
         self.database.read_now(|connection| {
-            let (bucket, _) = rows::bucket(connection, bucket.as_str())?;
             let mut attempts_left = FIND_ATTEMPTS_MAX;
             loop {
-                let (object, place) = rows::find(connection, bucket, key)?.ok_or(R2Error::KeyMissing)?;
+                let (object, place, blob) = rows::find_whole(connection, bucket.as_str(), key)?;
                 if !conditions.hold(Some(&object)) {
                     return Ok((object, None));
                 }
                 may_read(&object)?;
                 attempts_left -= 1;
-                match self.open_place(connection, place) {
+                match self.open_place(connection, place, blob) {
                     Ok(Some(opened)) => return Ok((object, Some(opened))),
                     Ok(None) if 0 < attempts_left => {}
                     Ok(None) => {
@@ -213,27 +212,28 @@ impl Shard {
     }
 
     /// `None` if the object was replaced since its row was read.
-    fn open_place(&self, connection: &Connection, place: Place) -> Result<Option<Opened>, R2Error> {
-        // Pinned before the rows are read: whoever deletes them later finds the pin.
-        let pin = match place {
-            Place::Blob(_) => None,
-            Place::Upload(number) => Some(self.files.pin(number)),
-        };
-        let mut blobs = rows::blobs(connection, place)?;
-        if blobs.is_empty() {
-            return Ok(None);
+    fn open_place(
+        &self,
+        connection: &Connection,
+        place: Place,
+        blob: Option<Blob>,
+    ) -> Result<Option<Opened>, R2Error> {
+        if let Place::Upload(number) = place {
+            // Pinned before the rows are read: whoever deletes them later finds the pin.
+            let pin = Some(self.files.pin(number));
+            let blobs = rows::blobs(connection, number)?;
+            return Ok((!blobs.is_empty()).then_some(Opened { blobs, pin }));
         }
-        if pin.is_none() {
-            for blob in blobs.iter_mut().filter(|blob| matches!(blob.content, Content::Pinned)) {
-                let path = self.files.path(blob.id);
-                match File::open(&path) {
-                    Ok(file) => blob.content = Content::Open(file),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                    Err(error) => return Err(StoreError::file("open", &path, &error).into()),
-                }
+        let Some(mut blob) = blob else { return Ok(None) };
+        if matches!(blob.content, Content::Pinned) {
+            let path = self.files.path(blob.id);
+            match File::open(&path) {
+                Ok(file) => blob.content = Content::Open(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(StoreError::file("open", &path, &error).into()),
             }
         }
-        Ok(Some(Opened { blobs, pin }))
+        Ok(Some(Opened { blobs: vec![blob], pin: None }))
     }
 
     /// Writes, then removes the files that the commit made superfluous; of a commit that failed, the new ones. Both happen

@@ -3,7 +3,10 @@
 use serde::{Serialize, de::DeserializeOwned};
 use store::{
     StoreError,
-    rusqlite::{Connection, OptionalExtension, Row, params, types::Type},
+    rusqlite::{
+        Connection, OptionalExtension, Row, params,
+        types::{Type, ValueRef},
+    },
 };
 
 use super::{
@@ -17,7 +20,13 @@ use crate::{
 };
 
 /// What [`object`] reads, in its order.
-pub(super) const OBJECT_COLUMNS: &str = "key, version, size, etag, uploaded_ms, storage_class, ssec_key_md5, checksums, http, custom, blob, upload";
+pub(super) const OBJECT_COLUMNS: &str = "object.key, object.version, object.size, object.etag, object.uploaded_ms, object.storage_class, object.ssec_key_md5, object.checksums, object.http, object.custom, object.blob, object.upload";
+
+/// What [`blob`] reads, in its order.
+const BLOB_COLUMNS: &str = "blob.id, blob.size, blob.nonce, blob.crc, blob.small";
+
+/// Behind those of an object.
+const BLOB_COLUMNS_AT: usize = 12;
 
 /// Where an object's bytes are: in one blob, or in the parts of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +55,29 @@ pub(super) fn find(
         .query_row(params![bucket, key.as_bytes()], |row| Ok((object(row)?, place(row)?)))
         .optional()?;
     Ok(found)
+}
+
+/// Finds an object by the name of its bucket, with its body if that is one blob: in one statement, since each takes and
+/// leaves the file's lock. The body is missing if it lies in an upload's parts.
+pub(super) fn find_whole(
+    connection: &Connection,
+    bucket: &str,
+    key: &Key,
+) -> Result<(Object, Place, Option<Blob>), R2Error> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {OBJECT_COLUMNS}, {BLOB_COLUMNS} FROM bucket
+         LEFT JOIN object ON object.bucket = bucket.number AND object.key = ?2
+         LEFT JOIN blob ON blob.id = object.blob
+         WHERE bucket.name = ?1"
+    ))?;
+    let mut rows = select.query(params![bucket, key.as_bytes()])?;
+    let row = rows.next()?.ok_or(R2Error::BucketMissing)?;
+    if row.get_ref(0)? == ValueRef::Null {
+        return Err(R2Error::KeyMissing);
+    }
+    let first = BLOB_COLUMNS_AT;
+    let body = if row.get_ref(first)? == ValueRef::Null { None } else { Some(blob(row, first)?) };
+    Ok((object(row)?, place(row)?, body))
 }
 
 /// Writes an object and its body's place; whatever was there goes. The returned files are to be doomed.
@@ -145,25 +177,22 @@ pub(super) fn blob_exists(connection: &Connection, blob: BlobId) -> Result<bool,
     Ok(connection.prepare_cached("SELECT 1 FROM blob WHERE id = ?1")?.exists([blob])?)
 }
 
-/// The bodies of an object, in order; files are yet to be opened.
-pub(super) fn blobs(connection: &Connection, place: Place) -> Result<Vec<Blob>, R2Error> {
-    let (sql, number) = match place {
-        Place::Blob(id) => ("SELECT id, size, nonce, crc, small FROM blob WHERE id = ?1", id),
-        Place::Upload(number) => (
-            "SELECT blob.id, blob.size, blob.nonce, blob.crc, blob.small
-             FROM part JOIN blob ON blob.id = part.blob WHERE part.upload = ?1 ORDER BY part.number",
-            number,
-        ),
-    };
-    let mut select = connection.prepare_cached(sql)?;
-    let blobs = select.query_map([number], |row| {
-        let content = match row.get(3)? {
-            Some(crc) => Content::Small { crc, bytes: row.get(4)? },
-            None => Content::Pinned,
-        };
-        Ok(Blob { id: row.get(0)?, size: row.get(1)?, nonce: row.get(2)?, content })
-    })?;
+/// The bodies of a completed upload's parts, in order; files are yet to be opened.
+pub(super) fn blobs(connection: &Connection, upload: i64) -> Result<Vec<Blob>, R2Error> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {BLOB_COLUMNS} FROM part JOIN blob ON blob.id = part.blob WHERE part.upload = ?1 ORDER BY part.number"
+    ))?;
+    let blobs = select.query_map([upload], |row| blob(row, 0))?;
     Ok(blobs.collect::<Result<_, _>>()?)
+}
+
+/// Reads the columns of [`BLOB_COLUMNS`], which begin at the column `first`.
+fn blob(row: &Row<'_>, first: usize) -> store::rusqlite::Result<Blob> {
+    let content = match row.get(first + 3)? {
+        Some(crc) => Content::Small { crc, bytes: row.get(first + 4)? },
+        None => Content::Pinned,
+    };
+    Ok(Blob { id: row.get(first)?, size: row.get(first + 1)?, nonce: row.get(first + 2)?, content })
 }
 
 /// Reads the columns of [`OBJECT_COLUMNS`].
