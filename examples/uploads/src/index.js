@@ -5,6 +5,7 @@ import page from "./page.html";
 
 const BUCKET = "uploads";
 const SIGNED_FOR_SECONDS = 300;
+const RANGE = /^bytes=(\d+-\d*|-\d+)$/;
 const NAME = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,99}$/u;
 
 export default {
@@ -13,10 +14,14 @@ export default {
     if (request.method === "GET" && pathname === "/") {
       return new Response(page, { headers: { "content-type": "text/html; charset=utf-8" } });
     }
-    if (request.method === "POST" && pathname === "/sign") return sign(await request.json(), env);
+    if (request.method === "POST" && pathname === "/sign") {
+      const asked = await request.json().catch(() => null);
+      return asked ? sign(asked, env) : refuse("the body must be a JSON object");
+    }
     if (request.method === "GET" && pathname === "/files") return list(env);
     if (pathname.startsWith("/files/")) {
-      const name = decodeURIComponent(pathname.slice("/files/".length));
+      const name = decode(pathname.slice("/files/".length));
+      if (name === null) return refuse("the name is not encoded as URLs are");
       if (request.method === "GET" || request.method === "HEAD") return read(name, request, env);
       if (request.method === "DELETE") {
         await env.FILES.delete(name);
@@ -27,10 +32,22 @@ export default {
   },
 };
 
+function refuse(error) {
+  return Response.json({ error }, { status: 400 });
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
+
 /** An address to which the browser may PUT this one file, of this type, for a few minutes. */
 async function sign({ name, type }, env) {
   if (typeof name !== "string" || !NAME.test(name)) {
-    return Response.json({ error: "a name has 1 to 100 letters, digits, spaces, dots or dashes" }, { status: 400 });
+    return refuse("a name has 1 to 100 letters, digits, spaces, dots or dashes");
   }
   const client = new AwsClient({
     accessKeyId: env.S3_ACCESS_KEY_ID,
@@ -66,13 +83,16 @@ async function read(name, request, env) {
   if (object === null) return Response.json({ error: "no such file" }, { status: 404 });
   const headers = new Headers({ "accept-ranges": "bytes", etag: object.httpEtag });
   object.writeHttpMetadata(headers);
+  // What somebody uploaded is shown, and runs nothing on this page's origin.
+  headers.set("content-security-policy", "sandbox");
+  headers.set("x-content-type-options", "nosniff");
   if (!("body" in object)) {
     const failed = request.headers.has("if-match") || request.headers.has("if-unmodified-since");
     return new Response(null, { status: failed ? 412 : 304, headers });
   }
-  if (!request.headers.has("range")) return new Response(object.body, { headers });
+  if (!RANGE.test(request.headers.get("range"))) return new Response(object.body, { headers });
+  // Also for all of it, `bytes=0-`: by the 206 a player knows that it may seek.
   const { offset, length } = object.range;
-  if (length === object.size) return new Response(object.body, { headers });
   headers.set("content-range", `bytes ${offset}-${offset + length - 1}/${object.size}`);
   return new Response(object.body, { status: 206, headers });
 }

@@ -475,7 +475,7 @@ fn described(object: &Object, range: Option<Span>) -> Value {
         described["range"] = json!({"offset": span.start, "length": span.length()});
     }
     if let Some(md5) = object.ssec_key_md5 {
-        described["ssec"] = json!({"algorithm": "AES256", "keyMd5": BASE64_STANDARD.encode(md5)});
+        described["ssec"] = json!({"algorithm": "AES256", "keyMd5": hex::encode(md5)});
     }
     described
 }

@@ -5,6 +5,7 @@ mod asleep;
 mod bare;
 mod cold;
 mod deploy;
+mod listing;
 mod load;
 mod objects;
 mod report;
@@ -63,6 +64,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if needed.iter().any(|side| side.is_room()) {
         figures.extend(room_figures(plan).await?);
+    }
+    if needed.contains(&Side::ListPage) {
+        figures.insert(Side::ListPage, listing::page_ms(plan.keys).await?);
     }
     if needed.contains(&Side::SkerryDeploy) {
         figures.insert(Side::SkerryDeploy, deploy::until_seen_ms(plan.cold_starts).await?);

@@ -34,7 +34,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Objects {
     server: Server,
-    /// `None` where it is not installed: its rows are left out.
+    /// `None` where it is not installed: then its rows cannot be measured.
     nginx: Option<Nginx>,
 }
 
@@ -63,14 +63,17 @@ impl Objects {
         match side {
             Side::S3Get => Ok(self.s3(&Method::GET, &["large".to_owned()])),
             Side::S3GetSmall => Ok(self.s3(&Method::GET, &["small".to_owned()])),
-            Side::S3Put => {
-                let keys: Vec<_> = (0..CONNECTIONS).map(|number| format!("put-{number}")).collect();
-                Ok(Target { body: content(LARGE_BYTES), ..self.s3(&Method::PUT, &keys) })
-            }
+            Side::S3Put => Ok(self.s3_puts("put", LARGE_BYTES)),
+            Side::S3PutSmall => Ok(self.s3_puts("small", SMALL_BYTES)),
             Side::NginxGet => nginx("/large"),
             Side::NginxGetSmall => nginx("/small"),
             _ => bail!("{side:?} serves no objects"),
         }
+    }
+
+    fn s3_puts(&self, name: &str, bytes: usize) -> Target {
+        let keys: Vec<_> = (0..CONNECTIONS).map(|number| format!("{name}-{number}")).collect();
+        Target { body: content(bytes), ..self.s3(&Method::PUT, &keys) }
     }
 
     /// Presigned addresses: that signatures are verified is the server's cost, that they are made is not the client's.
@@ -150,6 +153,20 @@ pub(crate) fn loop_puts(duration: Duration) -> anyhow::Result<f64> {
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
     })?;
     Ok(f64::from(made.into_inner()) / begun.elapsed().as_secs_f64())
+}
+
+/// Appends a page to a file and syncs it, again and again; syncs a second.
+pub(crate) fn syncs(duration: Duration) -> anyhow::Result<f64> {
+    let folder = DataFolder::new();
+    let page = content(4096);
+    let mut file = fs::File::create(folder.path().join("log"))?;
+    let (begun, mut made) = (now(), 0_u32);
+    while begun.elapsed() < duration {
+        file.write_all(&page)?;
+        file.sync_data()?;
+        made += 1;
+    }
+    Ok(f64::from(made) / begun.elapsed().as_secs_f64())
 }
 
 fn content(bytes: usize) -> Bytes {

@@ -81,14 +81,7 @@ impl Room {
     /// Opens KV in a folder of its own with a namespace, filled with the keys.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let folder = DataFolder::new();
-        let house = House {
-            data: folder.path().to_owned(),
-            meta: Database::open(&folder.path().join("meta.sqlite"), &[], Options::default())?,
-            vault: Vault::open(&folder.path().join("master.key"))?,
-            account: AccountId::random(),
-            clock: Clock::system(),
-            tasks: Tasks::new(),
-        };
+        let house = house(&folder)?;
         let product = kv::open(&house).await?.product;
         let namespace = namespace(product.rest, &house.account).await?;
         let door = product.binding.context("KV has no binding door")?;
@@ -180,6 +173,18 @@ impl Room {
         let p99_ms = latencies_ms.get(latencies_ms.len() * 99 / 100).copied().unwrap_or(f64::NAN);
         Ok(Load { rate, p99_ms })
     }
+}
+
+/// What a room is given when it opens in a folder of its own.
+pub(crate) fn house(folder: &DataFolder) -> anyhow::Result<House> {
+    Ok(House {
+        data: folder.path().to_owned(),
+        meta: Database::open(&folder.path().join("meta.sqlite"), &[], Options::default())?,
+        vault: Vault::open(&folder.path().join("master.key"))?,
+        account: AccountId::random(),
+        clock: Clock::system(),
+        tasks: Tasks::new(),
+    })
 }
 
 /// One keep-alive connection to the socket.

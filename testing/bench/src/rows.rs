@@ -100,6 +100,18 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::RatioMin(0.50),
     },
     Row {
+        what: "R2 1 KiB put by S3 with 16 clients, against the syncs that one writer gets from the disk",
+        ours: Side::S3PutSmall,
+        other: Some(Side::DiskSync),
+        target: Target::Reported,
+    },
+    Row {
+        what: "R2 page of 1,000 objects, of 1,000,000",
+        ours: Side::ListPage,
+        other: None,
+        target: Target::Max(10.0),
+    },
+    Row {
         what: "cold start, added to bare workerd's",
         ours: Side::SkerryCold,
         other: Some(Side::BareCold),

@@ -33,6 +33,8 @@ pub(crate) enum Side {
     S3GetSmall,
     NginxGetSmall,
     S3Put,
+    S3PutSmall,
+    DiskSync,
     LoopPut,
     SkerryCold,
     BareCold,
@@ -43,6 +45,7 @@ pub(crate) enum Side {
     RoomPutP99,
     RoomList,
     RoomGrowth,
+    ListPage,
     SkerryDeploy,
     SkerryAsleep,
 }
@@ -59,7 +62,9 @@ impl Side {
     /// What its figure counts.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::SkerryCold | Self::BareCold | Self::SkerryDeploy | Self::RoomPutP99 => Unit::Milliseconds,
+            Self::SkerryCold | Self::BareCold | Self::SkerryDeploy | Self::RoomPutP99 | Self::ListPage => {
+                Unit::Milliseconds
+            }
             Self::RoomGrowth | Self::SkerryAsleep => Unit::Mebibytes,
             _ => Unit::PerSecond,
         }
@@ -187,6 +192,7 @@ impl Sides {
     pub(crate) async fn rate(&self, side: Side, duration: Duration) -> anyhow::Result<f64> {
         match side {
             Side::LoopPut => objects::loop_puts(duration),
+            Side::DiskSync => objects::syncs(duration),
             side => load::run(&self.target(side)?, duration).await,
         }
     }
@@ -222,9 +228,12 @@ impl Sides {
                 let (_, _, address) = self.dev.as_ref().context("wrangler dev was not started")?;
                 Ok(Target::get(address, address, "/"))
             }
-            Side::S3Get | Side::NginxGet | Side::S3GetSmall | Side::NginxGetSmall | Side::S3Put => {
-                self.objects.as_ref().context("the objects were not made")?.target(side)
-            }
+            Side::S3Get
+            | Side::NginxGet
+            | Side::S3GetSmall
+            | Side::NginxGetSmall
+            | Side::S3Put
+            | Side::S3PutSmall => self.objects.as_ref().context("the objects were not made")?.target(side),
             _ => bail!("{side:?} is not a matter of load"),
         }
     }

@@ -47,6 +47,17 @@ async fn a_page_uploads_straight_into_the_bucket_and_reads_pieces() {
     assert_eq!(sought.header("content-range"), "bytes 100000-100009/200000");
     let rest = ask(&server, Method::GET, path, &[("range", "bytes=199990-")], "").await.expect(206);
     assert_eq!(rest.body, movie.slice(199_990..));
+    let end = ask(&server, Method::GET, path, &[("range", "bytes=-10")], "").await.expect(206);
+    assert_eq!(
+        (&end.body, end.header("content-range")),
+        (&movie.slice(199_990..), "bytes 199990-199999/200000")
+    );
+    // What a player asks first, to learn whether it may seek.
+    let all = ask(&server, Method::GET, path, &[("range", "bytes=0-")], "").await.expect(206);
+    assert_eq!((all.body.len(), all.header("content-range")), (200_000, "bytes 0-199999/200000"));
+    assert_eq!(all.header("content-security-policy"), "sandbox");
+    let _ = ask(&server, Method::GET, "/files/%E0%A4%A", &[], "").await.expect(400);
+    let _ = ask(&server, Method::POST, "/sign", &[], "no JSON").await.expect(400);
     let _ = ask(&server, Method::GET, path, &[("if-none-match", whole.header("etag"))], "").await.expect(304);
     let _ = ask(&server, Method::DELETE, path, &[], "").await.expect(204);
     let _ = ask(&server, Method::GET, path, &[], "").await.expect(404);

@@ -50,22 +50,28 @@ pub(super) fn refuse_what_r2_lacks(request: &Request) -> S3Result<()> {
     {
         return Err(s3_error!(NotImplemented, "PostObject is not implemented"));
     }
-    let query = || parse(request.uri().query().unwrap_or_default().as_bytes());
-    if header(header::AUTHORIZATION).starts_with(b"AWS ") || query().any(|(name, _)| name == "AWSAccessKeyId")
-    {
+    let (mut is_version_2, mut is_xml) =
+        (header(header::AUTHORIZATION).starts_with(b"AWS "), request.method() == Method::POST);
+    let mut expires_s = None;
+    for (name, value) in parse(request.uri().query().unwrap_or_default().as_bytes()) {
+        match &*name {
+            "AWSAccessKeyId" => is_version_2 = true,
+            "cors" | "lifecycle" => is_xml = true,
+            "X-Amz-Expires" if expires_s.is_none() => expires_s = value.parse::<u64>().ok(),
+            _ => {}
+        }
+    }
+    if is_version_2 {
         return Err(s3_error!(
             InvalidRequest,
             "Please use AWS4-HMAC-SHA256: signature version 2 is not supported."
         ));
     }
-    let is_xml =
-        request.method() == Method::POST || query().any(|(name, _)| name == "cors" || name == "lifecycle");
     let length = str::from_utf8(header(header::CONTENT_LENGTH)).ok().and_then(|text| text.parse().ok());
     if is_xml && length.is_some_and(|length: u64| super::XML_BYTES_MAX as u64 <= length) {
         return Err(s3_error!(MaxMessageLengthExceeded, "Your request was too big."));
     }
-    let expires = query().find(|(name, _)| name == "X-Amz-Expires");
-    if expires.is_some_and(|(_, value)| value.parse::<u64>().is_ok_and(|seconds| PRESIGNED_S_MAX < seconds)) {
+    if expires_s.is_some_and(|seconds| PRESIGNED_S_MAX < seconds) {
         return Err(s3_error!(
             AuthorizationQueryParametersError,
             "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"

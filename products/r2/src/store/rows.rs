@@ -1,5 +1,7 @@
 //! The statements on buckets, objects and bodies of one shard.
 
+use std::sync::LazyLock;
+
 use serde::{Serialize, de::DeserializeOwned};
 use store::{
     StoreError,
@@ -64,12 +66,15 @@ pub(super) fn find_whole(
     bucket: &str,
     key: &Key,
 ) -> Result<(Object, Place, Option<Blob>), R2Error> {
-    let mut select = connection.prepare_cached(&format!(
-        "SELECT {OBJECT_COLUMNS}, {BLOB_COLUMNS} FROM bucket
-         LEFT JOIN object ON object.bucket = bucket.number AND object.key = ?2
-         LEFT JOIN blob ON blob.id = object.blob
-         WHERE bucket.name = ?1"
-    ))?;
+    static FIND: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {OBJECT_COLUMNS}, {BLOB_COLUMNS} FROM bucket
+             LEFT JOIN object ON object.bucket = bucket.number AND object.key = ?2
+             LEFT JOIN blob ON blob.id = object.blob
+             WHERE bucket.name = ?1"
+        )
+    });
+    let mut select = connection.prepare_cached(&FIND)?;
     let mut rows = select.query(params![bucket, key.as_bytes()])?;
     let row = rows.next()?.ok_or(R2Error::BucketMissing)?;
     if row.get_ref(0)? == ValueRef::Null {
