@@ -45,6 +45,7 @@ def buckets():
     s3.head_bucket(Bucket=BUCKET)
     refused(lambda: s3.head_bucket(Bucket="missing"), "404", 404)
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "auto"
+    refused(lambda: s3.get_bucket_encryption(Bucket=BUCKET), "ServerSideEncryptionConfigurationNotFoundError", 404)
 
 
 def objects():

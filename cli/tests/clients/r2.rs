@@ -47,6 +47,12 @@ async fn keep(wrangler: Wrangler) {
     run("r2 object delete uploads/dir/a+b.bin --remote").succeed().await;
     assert_eq!(server.get("reader.localhost", "/dir%2Fa%2Bb.bin").await.status, 404);
     run("r2 bucket delete uploads").succeed().await;
+    run("r2 bucket create plans --jurisdiction eu").succeed().await;
+    assert_says(&run("r2 bucket info plans").fail().await.all(), &["[code: 10006]"]);
+    run("r2 bucket update storage-class plans -s InfrequentAccess -J eu").succeed().await;
+    let info = run("r2 bucket info plans -J eu").succeed().await.stdout;
+    assert_says(&info, &["InfrequentAccess", "object_count:           0"]);
+    run("r2 bucket delete plans -J eu").succeed().await;
     assert_says(&run("r2 object get uploads/x --file x --remote").fail().await.all(), &["does not exist"]);
     server.stop().await;
 }
@@ -116,6 +122,16 @@ async fn rule(wrangler: Wrangler) {
     let listed = run("r2 bucket lifecycle list films").succeed().await.stdout;
     assert_says(&listed, &["logs/", "Expire objects after 3 days", "Default Multipart Abort Rule"]);
     run("r2 bucket lifecycle remove films --name logs").succeed().await;
+    project.write(
+        "rules.json",
+        r#"{"rules": [{
+        "id": "old", "enabled": true, "conditions": {"prefix": "old/"},
+        "deleteObjectsTransition": {"condition": {"type": "Age", "maxAge": 864000}}
+    }]}"#,
+    );
+    run("r2 bucket lifecycle set films --file rules.json --force").succeed().await;
+    let listed = run("r2 bucket lifecycle list films").succeed().await.stdout;
+    assert_says(&listed, &["old/", "Expire objects after 10 days"]);
 
     assert_says(&run("r2 bucket dev-url get films").succeed().await.stdout, &["disabled"]);
     let enabled = run("r2 bucket dev-url enable films --force").succeed().await.stdout;

@@ -1,6 +1,6 @@
 //! Buckets themselves.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use s3s::{S3Result, dto::*, s3_error};
 
 use super::{describe::moment, request};
@@ -98,8 +98,11 @@ pub(super) fn encryption(
     input: &GetBucketEncryptionInput,
 ) -> S3Result<GetBucketEncryptionOutput> {
     store.bucket_find(&input.bucket)?;
-    Err(s3_error!(
+    let mut refusal = s3_error!(
         ServerSideEncryptionConfigurationNotFoundError,
         "The server side encryption configuration was not found."
-    ))
+    );
+    // `s3s` would say 400.
+    refusal.set_status_code(StatusCode::NOT_FOUND);
+    Err(refusal)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, IoSliceMut},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     vec,
@@ -12,6 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use model::BucketName;
+use rustix::io::ReadWriteFlags;
 use store::{Failure, StoreError};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -115,15 +116,16 @@ impl OpenBody {
     /// A body that yields the bytes. The first block is read before this returns: what is damaged there is an error, and
     /// not a body that breaks off.
     pub(crate) async fn into_body(self) -> Result<Body, R2Error> {
-        let (first, reading) = match self.pieces.as_slice() {
-            // Checking 16 KiB takes less than handing them to another thread.
-            [(Blob { content: Content::Small { .. }, .. }, _)] => read(self),
-            _ => step(self).await.map_err(|_stopping| StoreError::Closed)?,
+        // What is in memory already takes less time to copy and check than to hand to another thread.
+        let mut reading = self;
+        let (first, reading) = match reading.next(Source::Memory) {
+            Ok(Next::Later) => step(reading).await.map_err(|_stopping| StoreError::Closed)?,
+            here => (here, reading),
         };
         let of = &reading.of;
         let first =
             first.map_err(|error| R2Error::from(error).of_object(of.bucket.as_str(), of.key.as_str()))?;
-        let Some(first) = first else { return Ok(Body::empty()) };
+        let Next::Block(first) = first else { return Ok(Body::empty()) };
         if reading.is_done() {
             return Ok(Body::from(first));
         }
@@ -139,14 +141,15 @@ impl OpenBody {
                 tracing::error!(bucket, key, %error, "An object could not be read to its end");
                 io::Error::other(error)
             })?;
-            Ok::<_, io::Error>(block.map(|block| (block, (None, step(reading)))))
+            let Next::Block(block) = block else { return Ok(None) };
+            Ok::<_, io::Error>(Some((block, (None, step(reading)))))
         })))
     }
 
     /// Reads all that is left, here and now, and checks it; says how many bytes it was.
     pub(super) fn check(mut self) -> Result<u64, StoreError> {
         let mut bytes = 0;
-        while let Some(block) = self.next()? {
+        while let Next::Block(block) = self.next(Source::Disk)? {
             bytes += block.len() as u64;
         }
         Ok(bytes)
@@ -156,26 +159,39 @@ impl OpenBody {
         self.pieces.len() == 0 && self.current.as_ref().is_none_or(|current| current.at == current.end)
     }
 
-    fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+    fn next(&mut self, source: Source) -> Result<Next, StoreError> {
         loop {
             if let Some(current) = self.current.as_mut().filter(|current| current.at < current.end) {
-                return current.next(self.files.buffers()).map(Some);
+                return current.next(source, self.files.buffers());
             }
-            let Some((blob, span)) = self.pieces.next() else { return Ok(None) };
+            let Some((blob, span)) = self.pieces.next() else { return Ok(Next::End) };
             self.current = Some(Current::open(&self.files, blob, span, self.key.as_ref())?);
         }
     }
 }
 
-type Step = (Result<Option<Bytes>, StoreError>, OpenBody);
-
-fn step(reading: OpenBody) -> JoinHandle<Step> {
-    spawn_blocking(move || read(reading))
+/// What may be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Nothing: the kernel's cache has it, or it is read later.
+    Memory,
+    Disk,
 }
 
-fn read(mut reading: OpenBody) -> Step {
-    let block = reading.next();
-    (block, reading)
+enum Next {
+    Block(Bytes),
+    End,
+    /// Only the disk has it.
+    Later,
+}
+
+type Step = (Result<Next, StoreError>, OpenBody);
+
+fn step(mut reading: OpenBody) -> JoinHandle<Step> {
+    spawn_blocking(move || {
+        let block = reading.next(Source::Disk);
+        (block, reading)
+    })
 }
 
 impl Current {
@@ -212,11 +228,14 @@ impl Current {
     }
 
     /// The rest of the block in which we are.
-    fn next(&mut self, buffers: &Buffers) -> Result<Bytes, StoreError> {
+    fn next(&mut self, source: Source, buffers: &Buffers) -> Result<Next, StoreError> {
         let number = self.at / BLOCK_BYTES;
         let begins = number * BLOCK_BYTES;
         let stored = match (&self.file, &mut self.blob.content) {
-            (Some((file, path)), _) => read_block(buffers, file, path, &self.blob, number)?,
+            (Some((file, path)), _) => match read_block(source, buffers, file, path, &self.blob, number)? {
+                Some(block) => block,
+                None => return Ok(Next::Later),
+            },
             (None, Content::Small { bytes, .. }) => Bytes::from(std::mem::take(bytes)),
             (None, Content::Open(_) | Content::Pinned) => Bytes::new(),
         };
@@ -231,19 +250,19 @@ impl Current {
         let within = |at: u64| usize::try_from(at - begins).unwrap_or(usize::MAX).min(plain.len());
         let (from, to) = (within(self.at), within(end));
         self.at = end;
-        Ok(plain.slice(from..to))
+        Ok(Next::Block(plain.slice(from..to)))
     }
 }
 
-/// Reads one block and checks it.
+/// Reads one block and checks it. `None` if it is to come from memory and is not there.
 fn read_block(
+    source: Source,
     buffers: &Buffers,
     file: &File,
     path: &Path,
     blob: &Blob,
     number: u64,
-) -> Result<Bytes, StoreError> {
-    let failed = |error: io::Error| StoreError::file("read", path, &error);
+) -> Result<Option<Bytes>, StoreError> {
     let is_sealed = blob.nonce.is_some();
     let stride = if is_sealed { BLOCK_BYTES + TAG_BYTES } else { BLOCK_BYTES };
     let data_bytes = stored_bytes(blob.size, is_sealed);
@@ -251,13 +270,31 @@ fn read_block(
     let length = stride.min(data_bytes - offset);
     // At most a block.
     let length = usize::try_from(length).unwrap_or(0);
-    let bytes = buffers.filled(length, |into| file.read_exact_at(into, offset)).map_err(failed)?;
     let mut crc = [0; 4];
-    file.read_exact_at(&mut crc, data_bytes + number * CRC_BYTES).map_err(failed)?;
+    let mut read = || {
+        let bytes = buffers.filled(length, |into| read_at(source, file, into, offset))?;
+        read_at(source, file, &mut crc, data_bytes + number * CRC_BYTES)?;
+        Ok(bytes)
+    };
+    let bytes = match read() {
+        Ok(bytes) => bytes,
+        Err(_) if source == Source::Memory => return Ok(None),
+        Err(error) => return Err(StoreError::file("read", path, &error)),
+    };
     if crc32fast::hash(&bytes) != u32::from_le_bytes(crc) {
         return Err(corrupt(path.to_owned(), format!("block {number} has a wrong checksum")));
     }
-    Ok(bytes)
+    Ok(Some(bytes))
+}
+
+/// Fills `into`; from memory only if the kernel has all of it there.
+fn read_at(source: Source, file: &File, into: &mut [u8], offset: u64) -> io::Result<()> {
+    if source == Source::Disk {
+        return file.read_exact_at(into, offset);
+    }
+    let wanted = into.len();
+    let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT)?;
+    if read == wanted { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
 fn corrupt(file: PathBuf, cause: String) -> StoreError {

@@ -529,3 +529,18 @@ async fn without_rules_an_upload_that_nobody_completes_ends_after_seven_days() {
     assert!(room.files().is_empty(), "its parts are gone");
     assert!(room.complete(&upload, &[&part]).await.is_err());
 }
+
+#[tokio::test]
+async fn a_finished_upload_is_remembered_for_a_day() {
+    let room = Room::new().await;
+    let upload = room.upload("a").await;
+    let part = room.part(&upload, 1, b"part").await;
+    room.complete(&upload, &[&part]).await.unwrap();
+    let abort = async || room.store.upload_abort(&room.bucket, upload.clone()).await;
+    for (advance, is_known) in [(DAY_S - 1, true), (2, false)] {
+        room.store.clock.advance(Duration::from_secs(advance));
+        room.store.sweep().await.unwrap();
+        assert_eq!(abort().await.is_ok(), is_known);
+    }
+    assert_eq!(room.get("a").await.as_ref(), b"part");
+}
