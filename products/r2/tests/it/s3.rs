@@ -12,6 +12,10 @@ use axum::{Router, body::Body, http::Request};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use proptest::{
+    prop_assume,
+    test_runner::{Config, TestRunner},
+};
 use r2::{AccessKey, AccessKeys};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, macros::format_description};
@@ -82,9 +86,9 @@ impl Door {
 /// A request that is about to be signed.
 struct Call {
     method: &'static str,
-    /// Needs no escapes; a query is in the order of its names.
-    path: &'static str,
-    query: &'static str,
+    /// Escaped as signatures have it; a query is in the order of its names.
+    path: String,
+    query: String,
     id: &'static str,
     hash: String,
     headers: Vec<(&'static str, String)>,
@@ -93,10 +97,11 @@ struct Call {
 }
 
 impl Call {
-    fn new(method: &'static str, path: &'static str, body: &[u8]) -> Self {
+    fn new(method: &'static str, path: impl Into<String>, body: &[u8]) -> Self {
         let hash = hex::encode(Sha256::digest(body));
         let (headers, age) = (Vec::new(), Duration::ZERO);
-        Self { method, path, query: "", id: "writer", hash, headers, age, is_early: false }
+        let (path, query) = (path.into(), String::new());
+        Self { method, path, query, id: "writer", hash, headers, age, is_early: false }
     }
 
     fn put(body: &[u8]) -> Self {
@@ -154,6 +159,7 @@ impl Call {
     }
 }
 
+#[derive(Clone)]
 struct Signed {
     method: &'static str,
     uri: String,
@@ -331,7 +337,9 @@ async fn who_may_not_is_refused_and_a_revoked_key_at_once() {
         ("PUT", "/bucket-of-a-reader", "", b""),
         ("DELETE", "/bucket", "", b""),
     ] {
-        let request = Call { query, ..Call::new(method, path, body) }.by("reader").send(body.to_vec());
+        let request = Call { query: query.to_owned(), ..Call::new(method, path, body) }
+            .by("reader")
+            .send(body.to_vec());
         door.refuse(path, request, denied).await;
     }
 
@@ -369,12 +377,12 @@ async fn xml_that_is_no_xml_too_large_or_a_bomb_is_refused() {
         ("deep", &deep),
         ("more than 1,000 keys", &many),
     ] {
-        let call = Call { query: "delete=", ..Call::new("POST", "/bucket", body.as_bytes()) };
+        let call = Call { query: "delete=".to_owned(), ..Call::new("POST", "/bucket", body.as_bytes()) };
         let call = call.with("content-length", body.len());
         door.refuse(what, call.send(body.to_owned()), (400, "MalformedXML")).await;
     }
     for (method, query) in [("POST", "delete="), ("PUT", "cors="), ("PUT", "lifecycle=")] {
-        let call = Call { query, ..Call::new(method, "/bucket", b"") }.hashed(UNSIGNED);
+        let call = Call { query: query.to_owned(), ..Call::new(method, "/bucket", b"") }.hashed(UNSIGNED);
         let call = call.with("content-length", 8 * MIB + 1);
         let huge = call.send(vec![b' '; 8 * MIB + 1]);
         door.refuse("too large", huge, (400, "MaxMessageLengthExceeded")).await;
@@ -392,4 +400,50 @@ async fn a_body_that_stalls_for_a_minute_is_given_up() {
     let before = tokio::time::Instant::now();
     door.refuse("stalled", request, (400, "IncompleteBody")).await;
     assert_eq!(before.elapsed().as_secs(), 60);
+}
+
+/// Escapes everything but what no signature escapes.
+fn escape(text: &str, kept: &[u8]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.contains(&byte);
+    let one = |byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
+#[test]
+fn any_key_query_and_header_that_is_signed_counts_and_nothing_else_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let door = runtime.block_on(Door::new());
+    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+    let text = "[a-z0-9 ü€%+&=?#'()*!~;:@,$/.-]{1,12}";
+    let outcome = runner.run(&(text, text, "[a-z0-9 %+;:@,-]{0,8}[a-z0-9]"), |(key, language, header)| {
+        // A path of dots alone is another path to every URL parser on the way.
+        prop_assume!(!key.split('/').any(|part| matches!(part, "." | "..")));
+        // A signature counts several spaces as one.
+        let header = header.split_whitespace().collect::<Vec<_>>().join(" ");
+        runtime.block_on(async {
+            let path = format!("/bucket/{}", escape(&format!("k/{key}"), b"/"));
+            let put = Call::new("PUT", &path, key.as_bytes()).with("x-amz-meta-said", &header).sign();
+            assert_eq!(door.send(put.send(key.clone())).await.status, 200, "{key}");
+            assert_eq!(door.room.get(&format!("k/{key}")).await.value(), key.as_bytes());
+
+            let query = format!("response-content-language={}", escape(&language, b""));
+            let signed = Call { query, ..Call::new("GET", &path, b"") }.sign();
+            let got = door.send(signed.send("")).await;
+            assert_eq!((got.status.as_u16(), &got.body[..]), (200, key.as_bytes()), "{key} {language}");
+            assert_eq!(got.headers["x-amz-meta-said"], header);
+
+            let others = [
+                signed.uri.replacen("k/", "K/", 1),
+                format!("{}x", signed.uri),
+                signed.uri.replacen("response-content-language", "response-content-type", 1),
+                signed.uri.split('?').next().unwrap().to_owned(),
+            ];
+            for uri in others {
+                let refused = door.send(Signed { uri: uri.clone(), ..signed.clone() }.send("")).await;
+                assert_eq!(refused.status, 403, "{uri}");
+            }
+        });
+        Ok(())
+    });
+    outcome.unwrap();
 }
