@@ -55,6 +55,12 @@ pub(crate) fn install() -> anyhow::Result<Clients> {
             clients.workerd().display()
         );
     }
+    Ok(clients)
+}
+
+/// The same with the Python clients, which only tests need.
+pub(crate) fn install_all() -> anyhow::Result<Clients> {
+    let clients = install()?;
     install_python(&clients)?;
     Ok(clients)
 }

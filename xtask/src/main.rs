@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         }
         Command::Bench { quick, filter } => suites::bench(quick, filter.as_deref()),
         Command::Demo { once } => demo::run(once),
-        Command::Clients => clients::install().and_then(|_| suites::examples()),
+        Command::Clients => clients::install_all().and_then(|_| suites::examples()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

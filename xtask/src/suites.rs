@@ -15,7 +15,7 @@ pub(crate) fn test(krate: Option<&str>) -> anyhow::Result<()> {
     if krate.is_none() {
         check::run()?;
     }
-    let clients = clients::install()?;
+    let clients = clients::install_all()?;
     examples()?;
     build(&["build", "--package", "cli", "--quiet"])?;
     let selection = krate.map_or_else(|| vec!["--workspace"], |name| vec!["--package", name]);

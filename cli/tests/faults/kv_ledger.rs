@@ -1,17 +1,17 @@
 //! KV under sixty-four writers whose server is killed at random points: every acknowledged put and delete is there
 //! afterwards, and every value is whole, in its row or in a file of its own.
 
-use std::{collections::BTreeMap, time::Duration};
-
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::join_all, stream};
-use http::{Method, StatusCode, header};
+use futures_util::{StreamExt as _, stream};
+use http::{Method, header};
 use http_body_util::Full;
-use rustix::process::Signal;
 use serde_json::json;
-use testkit::{Answer, Script, Server};
+use testkit::{Script, Server};
 
-use crate::support::{Client, Random, to};
+use crate::{
+    ledger::{Ledger, text, until_killed},
+    support::{Client, Random, to},
+};
 
 /// Restarts on one folder.
 const ROUNDS: usize = 3;
@@ -34,16 +34,6 @@ export default {
     },
 };"#;
 
-/// What a key may hold: the value of the last acknowledged write, or of the one that was never answered. `None` is a
-/// deleted key.
-#[derive(Debug, Default, Clone, PartialEq)]
-struct Known {
-    acknowledged: Option<u64>,
-    unanswered: Option<Option<u64>>,
-}
-
-type Ledger = BTreeMap<String, Known>;
-
 #[tokio::test]
 async fn sixty_four_writers_lose_nothing_acknowledged_when_the_server_is_killed() {
     let mut random = Random::seeded(SEED);
@@ -56,20 +46,12 @@ async fn sixty_four_writers_lose_nothing_acknowledged_when_the_server_is_killed(
 
     let mut ledgers = vec![Ledger::new(); WRITERS];
     for round in 0..ROUNDS {
-        let kill_after = Duration::from_millis(400 + random.below(900));
         let seeds: Vec<_> = (0..WRITERS).map(|_| random.below(u64::MAX)).collect();
         let writers = ledgers.iter().zip(seeds).enumerate().map(|(writer, (ledger, seed))| {
             let values = format!("/accounts/{{account}}/storage/kv/namespaces/{namespace}/values");
             write(&server, values, writer, ledger.clone(), Random::seeded(seed | 1))
         });
-        let kill = async {
-            tokio::time::sleep(kill_after).await;
-            server.signal(Signal::KILL);
-        };
-        let (written, ()) = tokio::join!(join_all(writers), kill);
-        let answered: u64 = written.iter().map(|(_, answered)| answered).sum();
-        assert!(0 < answered, "nothing was written in {kill_after:?}");
-        ledgers = written.into_iter().map(|(ledger, _)| ledger).collect();
+        ledgers = until_killed(&server, &mut random, writers).await;
 
         let folder = server.kill().await;
         server = Server::builder().folder(&folder).start().await;
@@ -106,24 +88,23 @@ async fn write(
             request.body(Full::new(body)).expect("a valid path")
         };
         let known = ledger.entry(key).or_default();
-        known.unanswered = Some(version);
+        known.sent(version);
         if !client.send(request).await.is_some_and(|answer| answer.status.is_success()) {
             return (ledger, answered);
         }
-        *known = Known { acknowledged: version, unanswered: None };
+        known.kept(version);
     }
     unreachable!("a connection breaks off at the latest with its server")
 }
 
-/// Text that tells whose it is from its first byte to its last, of a length that follows from its version.
+/// Text of a length that follows from its version.
 fn value(key: &str, version: u64) -> Bytes {
     let length = if version.is_multiple_of(BLOB_EVERY) {
         BLOB_BYTES
     } else {
         usize::try_from(version % 5_000).expect("a small number")
     };
-    let line = format!("{key}:{version};");
-    line.bytes().cycle().take(length).collect()
+    text(key, version, length)
 }
 
 /// Asserts that each key holds what it may hold and makes that the new knowledge. Returns how many values are files.
@@ -137,15 +118,9 @@ async fn check(server: &Server, namespace: &str, ledgers: &mut [Ledger], round: 
     let mut blobs = 0;
     let mut names = Vec::new();
     for (answer, key, known) in stream::iter(reads).buffer_unordered(16).collect::<Vec<_>>().await {
-        let allowed: Vec<_> = std::iter::once(known.acknowledged).chain(known.unanswered).collect();
-        let held = allowed.iter().find(|version| holds(&answer, key, **version));
-        let Some(held) = held else {
-            let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(80)]).into_owned();
-            panic!("round {round}: {key} answers {} `{start}`…, but {known:?}", answer.status);
-        };
+        let held = known.settle(&answer, round, key, value);
         blobs += usize::from(answer.body.len() == BLOB_BYTES);
         names.extend(held.map(|_| key.clone()));
-        *known = Known { acknowledged: *held, unanswered: None };
     }
     names.sort_unstable();
     let listed = server.api(Method::GET, &format!("{path}/keys"), None).await.expect(200).json();
@@ -153,11 +128,4 @@ async fn check(server: &Server, namespace: &str, ledgers: &mut [Ledger], round: 
     let listed: Vec<_> = listed.filter_map(|key| key["name"].as_str()).collect();
     assert_eq!(listed, names, "the list shows the keys that can be read");
     blobs
-}
-
-fn holds(answer: &Answer, key: &str, version: Option<u64>) -> bool {
-    match version {
-        None => answer.status == StatusCode::NOT_FOUND,
-        Some(version) => answer.status == StatusCode::OK && answer.body == value(key, version),
-    }
 }

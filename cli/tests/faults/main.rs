@@ -7,6 +7,7 @@ mod hostile;
 mod kills;
 mod kv_disk;
 mod kv_ledger;
+mod ledger;
 mod memory;
 mod outgoing;
 mod pages;

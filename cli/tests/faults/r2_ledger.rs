@@ -1,16 +1,18 @@
 //! R2 under writers whose server is killed at random points: every acknowledged put, delete and completed upload is there
 //! afterwards, every object is whole, and no file stays that no object refers to.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::path::Path;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::join_all, stream};
-use http::{Method, StatusCode};
-use rustix::process::Signal;
+use futures_util::{StreamExt as _, stream};
+use http::Method;
 use serde_json::json;
-use testkit::{Answer, Script, Server, wait_until};
+use testkit::{Script, Server, wait_until};
 
-use crate::support::{Client, Random, SOON, to};
+use crate::{
+    ledger::{Ledger, text, until_killed},
+    support::{Client, Random, SOON, to},
+};
 
 /// Restarts on one folder.
 const ROUNDS: usize = 3;
@@ -37,16 +39,6 @@ export default {
     },
 };"#;
 
-/// What a key may hold: the body of the last acknowledged write, or of the one that was never answered. `None` is a
-/// deleted object.
-#[derive(Debug, Default, Clone, PartialEq)]
-struct Known {
-    acknowledged: Option<u64>,
-    unanswered: Option<Option<u64>>,
-}
-
-type Ledger = BTreeMap<String, Known>;
-
 #[tokio::test]
 async fn r2_loses_nothing_acknowledged_when_the_server_is_killed() {
     let mut random = Random::seeded(SEED);
@@ -58,20 +50,12 @@ async fn r2_loses_nothing_acknowledged_when_the_server_is_killed() {
 
     let mut ledgers = vec![Ledger::new(); WRITERS];
     for round in 0..ROUNDS {
-        let kill_after = Duration::from_millis(400 + random.below(900));
         let seeds: Vec<_> = (0..WRITERS).map(|_| random.below(u64::MAX)).collect();
         let writers =
             ledgers.iter().zip(seeds).enumerate().map(|(writer, (ledger, seed))| {
                 write(&server, writer, ledger.clone(), Random::seeded(seed | 1))
             });
-        let kill = async {
-            tokio::time::sleep(kill_after).await;
-            server.signal(Signal::KILL);
-        };
-        let (written, ()) = tokio::join!(join_all(writers), kill);
-        let answered: u64 = written.iter().map(|(_, answered)| answered).sum();
-        assert!(0 < answered, "nothing was written in {kill_after:?}");
-        ledgers = written.into_iter().map(|(ledger, _)| ledger).collect();
+        ledgers = until_killed(&server, &mut random, writers).await;
 
         let folder = server.kill().await;
         server = Server::builder().folder(&folder).start().await;
@@ -110,18 +94,17 @@ async fn write(server: &Server, writer: usize, mut ledger: Ledger, mut random: R
         let (method, path) =
             if is_delete { ("DELETE", format!("/{key}")) } else { ("PUT", format!("/{key}{query}")) };
         let known = ledger.entry(key).or_default();
-        known.unanswered = Some(version);
+        known.sent(version);
         let answer = client.send(to("ledger.localhost", method, &path, body)).await;
         if !answer.is_some_and(|answer| answer.status.is_success()) {
             return (ledger, answered);
         }
-        *known = Known { acknowledged: version, unanswered: None };
+        known.kept(version);
     }
     unreachable!("a connection breaks off at the latest with its server")
 }
 
-/// Text that tells whose it is from its first byte to its last, of a length that follows from its version: in a row, in a
-/// file of one block, in a file of several.
+/// Text of a length that follows from its version: in a row, in a file of one block, in a file of several.
 fn content(key: &str, version: u64) -> Bytes {
     let varied = usize::try_from(version % 5_000).expect("a small number");
     let length = match version % 24 {
@@ -129,8 +112,7 @@ fn content(key: &str, version: u64) -> Bytes {
         1..=8 => SMALL_BYTES_MAX + 1 + varied,
         _ => varied,
     };
-    let line = format!("{key}:{version};");
-    line.bytes().cycle().take(length).collect()
+    text(key, version, length)
 }
 
 /// Asserts that each key holds what it may hold and makes that the new knowledge. Returns how many bodies are files.
@@ -142,21 +124,8 @@ async fn check(server: &Server, ledgers: &mut [Ledger], round: usize) -> usize {
     });
     let mut files = 0;
     for (answer, key, known) in stream::iter(reads).buffer_unordered(16).collect::<Vec<_>>().await {
-        let allowed: Vec<_> = std::iter::once(known.acknowledged).chain(known.unanswered).collect();
-        let held = allowed.iter().find(|version| holds(&answer, key, **version));
-        let Some(held) = held else {
-            let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(80)]).into_owned();
-            panic!("round {round}: {key} answers {} `{start}`…, but {known:?}", answer.status);
-        };
+        let held = known.settle(&answer, round, key, content);
         files += usize::from(held.is_some() && SMALL_BYTES_MAX < answer.body.len());
-        *known = Known { acknowledged: *held, unanswered: None };
     }
     files
-}
-
-fn holds(answer: &Answer, key: &str, version: Option<u64>) -> bool {
-    match version {
-        None => answer.status == StatusCode::NOT_FOUND,
-        Some(version) => answer.status == StatusCode::OK && answer.body == content(key, version),
-    }
 }

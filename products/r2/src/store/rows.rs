@@ -249,7 +249,8 @@ pub(super) fn from_json<T: DeserializeOwned + Default>(
     serde_json::from_str(&text).map_err(|error| unreadable(at, Type::Text, error))
 }
 
-fn unreadable(
+/// What a column holds is not what was written to it.
+pub(super) fn unreadable(
     at: usize,
     kind: Type,
     error: impl std::error::Error + Send + Sync + 'static,

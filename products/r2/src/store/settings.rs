@@ -2,7 +2,7 @@
 
 use model::BucketName;
 use serde::{Serialize, de::DeserializeOwned};
-use store::rusqlite::{Connection, OptionalExtension, params};
+use store::rusqlite::{Connection, OptionalExtension, params, types::Type};
 
 use super::{Store, buckets, rows};
 use crate::{R2Error, model::Bucket};
@@ -112,5 +112,5 @@ pub(super) fn find<T: DeserializeOwned>(
 }
 
 fn parse<T: DeserializeOwned>(document: &str) -> Result<T, R2Error> {
-    serde_json::from_str(document).map_err(|_unreadable| R2Error::RequestInvalid)
+    Ok(serde_json::from_str(document).map_err(|error| rows::unreadable(0, Type::Text, error))?)
 }
