@@ -154,6 +154,18 @@ pub(crate) struct HttpMetadata {
     pub(crate) cache_expiry: Option<u64>,
 }
 
+impl HttpMetadata {
+    /// Nothing.
+    pub(crate) const EMPTY: Self = Self {
+        content_type: None,
+        content_language: None,
+        content_disposition: None,
+        content_encoding: None,
+        cache_control: None,
+        cache_expiry: None,
+    };
+}
+
 /// Names and values of the user's own, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CustomMetadata(Vec<(String, String)>);

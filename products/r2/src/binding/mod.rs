@@ -1,11 +1,13 @@
 //! Door 1: what `env.BUCKET` says over HTTP, and what it expects to hear. Requests are JSON of Cap'n Proto's kind: 64-bit
 //! numbers may come as texts.
 
+mod tell;
+
 use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header},
+    http::{HeaderMap, HeaderName, Method, Request, Response, header},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
@@ -13,14 +15,16 @@ use futures_util::{StreamExt, stream};
 use model::BucketName;
 use product::BindingDoor;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::to_raw_value};
+
+use tell::{Described, Included, ListTold, METADATA_SIZE, answer, refuse, to_bytes};
 
 use crate::{
     R2Error,
     model::{
         After, Attributes, Conditions, CustomMetadata, CustomerKey, DELETE_KEYS_MAX, Etag, EtagMatch,
-        HttpMetadata, Key, LIST_MAX, ListQuery, Listed, NamedPart, Object, PartNumber, Range, Span,
-        StorageClass, digest,
+        HttpMetadata, Key, LIST_MAX, ListQuery, Listed, NamedPart, PartNumber, Range, Span, StorageClass,
+        digest,
     },
     store::{Expected, Get, Incoming, NewUpload, Put, Store, UploadId},
 };
@@ -32,8 +36,6 @@ const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 const METADATA_BYTES_MAX: usize = 1000 * 1024;
 
 const REQUEST: HeaderName = HeaderName::from_static("cf-r2-request");
-const METADATA_SIZE: HeaderName = HeaderName::from_static("cf-r2-metadata-size");
-const ERROR: HeaderName = HeaderName::from_static("cf-r2-error");
 
 /// Makes the door; the resource it is given is the bucket's name.
 pub(crate) fn door(store: Arc<Store>) -> BindingDoor {
@@ -54,7 +56,7 @@ async fn serve(store: &Store, bucket: &str, request: Request<Body>) -> Result<Re
             Call::Head { object } => {
                 let object = store.head(bucket, &Key::parse(object)?)?;
                 let whole = Span::whole(object.size);
-                Ok(answer(&described(&object, Some(whole))))
+                Ok(answer(&Described::new(&object, Some(whole))))
             }
             Call::Get(call) => object_get(store, bucket, call).await,
             Call::List(call) => object_list(store, bucket, call).await,
@@ -249,9 +251,9 @@ async fn object_get(
     let found = store.get(bucket, &Key::parse(call.object)?, get)?;
     let Some((body, span)) = found.body else {
         let whole = Span::whole(found.object.size);
-        return Ok(refuse(&R2Error::PreconditionFailed, Some(described(&found.object, Some(whole)))));
+        return Ok(refuse(&R2Error::PreconditionFailed, Some(Described::new(&found.object, Some(whole)))));
     };
-    let metadata = to_bytes(&described(&found.object, Some(span)));
+    let metadata = to_bytes(&Described::new(&found.object, Some(span)));
     let (size, length) = (metadata.len(), body.length());
     let body = body.into_body().await?;
     let head = stream::once(std::future::ready(Ok(metadata)));
@@ -274,7 +276,7 @@ async fn object_put(
     let body = store.receive(bucket, body, incoming).await?;
     let conditions = call.only_if.map(Conditions::from).unwrap_or_default();
     let object = store.put(bucket, Put { key, attributes, conditions, body }).await?;
-    Ok(answer(&described(&object, None)))
+    Ok(answer(&Described::new(&object, None)))
 }
 
 async fn object_list(store: &Store, bucket: &BucketName, call: ListCall) -> Result<Response<Body>, R2Error> {
@@ -285,23 +287,16 @@ async fn object_list(store: &Store, bucket: &BucketName, call: ListCall) -> Resu
     query.after.extend(call.start_after.map(After::Key));
     let page = store.list(bucket, query).await?;
     let include = call.include.unwrap_or_default();
+    let told = Included { http: include.contains(&0), custom: include.contains(&1) };
     let (mut objects, mut prefixes, mut bytes, mut last) = (Vec::new(), Vec::new(), 0, None);
     let mut is_truncated = page.is_truncated;
     for entry in &page.entries {
         let line = match entry {
-            Listed::Object(object) => {
-                let mut line = described(object, None);
-                // What is not asked for is told empty, as by the reference.
-                for (number, field, empty) in [(0, "httpFields", json!({})), (1, "customFields", json!([]))] {
-                    if !include.contains(&number) {
-                        line[field] = empty;
-                    }
-                }
-                line
-            }
-            Listed::Prefix(prefix) => json!(prefix),
+            Listed::Object(object) => to_raw_value(&Described::listed(object, told)),
+            Listed::Prefix(prefix) => to_raw_value(prefix),
         };
-        bytes += line.to_string().len() + 1;
+        let line = line.expect("JSON serialises");
+        bytes += line.get().len() + 1;
         // Each page goes on at least by one.
         if METADATA_BYTES_MAX < bytes && last.is_some() {
             is_truncated = true;
@@ -313,11 +308,8 @@ async fn object_list(store: &Store, bucket: &BucketName, call: ListCall) -> Resu
             Listed::Prefix(_) => prefixes.push(line),
         }
     }
-    let mut listed = json!({"objects": objects, "truncated": is_truncated, "delimitedPrefixes": prefixes});
-    if let (true, Some(last)) = (is_truncated, last) {
-        listed["cursor"] = json!(last.place().seal());
-    }
-    Ok(answer(&listed))
+    let cursor = last.filter(|_| is_truncated).map(|last| last.place().seal());
+    Ok(answer(&ListTold { objects, truncated: is_truncated, delimited_prefixes: prefixes, cursor }))
 }
 
 async fn upload_create(store: &Store, bucket: &BucketName, call: PutCall) -> Result<Response<Body>, R2Error> {
@@ -351,7 +343,7 @@ async fn upload_complete(
     let named = |part: WirePart| Ok(NamedPart { number: PartNumber::parse(part.part)?, etag: part.etag });
     let parts = call.parts.into_iter().map(named).collect::<Result<_, R2Error>>()?;
     let object = store.upload_complete(bucket, upload, parts, Conditions::default()).await?;
-    Ok(answer(&described(&object, None)))
+    Ok(answer(&Described::new(&object, None)))
 }
 
 impl PutCall {
@@ -442,79 +434,4 @@ async fn split(headers: &HeaderMap, body: Body) -> Result<(Bytes, Body), R2Error
 fn value_length(headers: &HeaderMap, metadata: usize) -> Option<u64> {
     let whole: u64 = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     whole.checked_sub(metadata as u64)
-}
-
-/// An object as this wire describes it.
-fn described(object: &Object, range: Option<Span>) -> Value {
-    let pairs: Vec<_> = object.custom.pairs().iter().map(|(k, v)| json!({"k": k, "v": v})).collect();
-    let sums = &object.checksums;
-    let checksums = [
-        object.md5(),
-        sums.sha1.as_deref(),
-        sums.sha256.as_deref(),
-        sums.sha384.as_deref(),
-        sums.sha512.as_deref(),
-    ];
-    let checksums: serde_json::Map<_, _> = (0..)
-        .zip(checksums)
-        .filter_map(|(number, sum): (u8, _)| Some((number.to_string(), json!(sum?))))
-        .collect();
-    let mut described = json!({
-        "name": object.key,
-        "version": object.version,
-        "size": object.size,
-        "etag": object.etag,
-        "uploaded": object.uploaded_ms,
-        "httpFields": object.http,
-        "customFields": pairs,
-        "checksums": checksums,
-        "storageClass": object.storage_class.as_str(),
-    });
-    if let Some(span) = range {
-        // workerd takes a member that is missing for 2^64 - 1.
-        described["range"] = json!({"offset": span.start, "length": span.length()});
-    }
-    if let Some(md5) = object.ssec_key_md5 {
-        described["ssec"] = json!({"algorithm": "AES256", "keyMd5": hex::encode(md5)});
-    }
-    described
-}
-
-fn answer(value: &Value) -> Response<Body> {
-    let bytes = to_bytes(value);
-    let size = bytes.len();
-    let mut response = Response::new(Body::from(bytes));
-    response.headers_mut().insert(METADATA_SIZE, size.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn to_bytes(value: &Value) -> Bytes {
-    serde_json::to_vec(value).expect("JSON serialises").into()
-}
-
-/// The one place that turns an error into this door's answer. Of a get whose conditions do not hold, workerd wants the
-/// object's description too.
-fn refuse(error: &R2Error, described: Option<Value>) -> Response<Body> {
-    let (status, code, message) = error.answer();
-    let mut response = described.map_or_else(|| Response::new(Body::empty()), |object| answer(&object));
-    *response.status_mut() = status;
-    let text = in_ascii(&json!({"version": 1, "v4code": code, "message": message}).to_string());
-    if let Ok(text) = HeaderValue::try_from(text) {
-        response.headers_mut().insert(ERROR, text);
-    }
-    response
-}
-
-/// The same JSON for a header: all that a header cannot hold can only stand in a text, where it can be escaped.
-fn in_ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        if matches!(character, ' '..='~') {
-            text.push(character);
-        } else {
-            text.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
-        }
-    }
-    text
 }
