@@ -26,6 +26,7 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("crypto-common", "crc-fast 1.10, for s3s, keeps to 0.1"),
     ("digest", "crc-fast 1.10, for s3s, keeps to 0.10"),
     ("getrandom", "ring 0.17 keeps to 0.2"),
+    ("hashbrown", "rowan 0.16, for apollo-parser, keeps to 0.14"),
     ("nom", "x509-parser 0.18 keeps to 7, s3s 0.14 has 8"),
     ("spin", "multer 3.1 keeps to 0.9"),
     ("syn", "derive macros are moving from 2 to 3; build time only"),
