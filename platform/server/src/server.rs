@@ -143,7 +143,7 @@ impl Server {
         let engine = open_engine(&house, engine_settings(&settings, program, &data), &metrics)?;
 
         let products = open_products(&house, &settings, &http).await?;
-        let ingress = open_ingress(&settings, &products, &engine, &doors, &metrics);
+        let ingress = open_ingress(&house, &settings, &products, &engine, &doors, &metrics);
         show_usage(&products.kv.namespaces, &products.r2.buckets, &metrics);
         let Products { kv, r2, workers, routes, register, sites } = products;
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
@@ -263,6 +263,7 @@ async fn open_products(
 }
 
 fn open_ingress(
+    house: &House,
     settings: &Settings,
     products: &Products,
     engine: &Engine,
@@ -271,7 +272,7 @@ fn open_ingress(
 ) -> Ingress {
     let (routes, sites) = (products.routes.clone(), Arc::new(products.sites.clone()));
     let (dispatch, settings) = (Arc::new(engine.clone()), ingress_settings(settings));
-    Ingress::new(routes, sites, dispatch, settings, Clock::system(), doors.clone(), metrics)
+    Ingress::new(routes, sites, dispatch, settings, house.clock.clone(), doors.clone(), metrics)
 }
 
 /// Puts what namespaces and buckets hold among the metrics. A scrape in which that cannot be read goes without; the writes

@@ -6,7 +6,12 @@ mod select;
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, response::IntoResponse, response::Response, routing::post};
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::post,
+};
 use model::AccountId;
 use product::Dataset;
 use serde::Deserialize;

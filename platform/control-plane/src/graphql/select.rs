@@ -51,8 +51,12 @@ fn at<'a>(row: &'a Value, path: &str) -> &'a Value {
 fn fits(dimensions: &Value, filter: &Map<String, Value>) -> Result<bool, String> {
     for (condition, wanted) in filter {
         let does_fit = match (condition.as_str(), wanted) {
-            ("AND", Value::Array(all)) => all_of(dimensions, all)?,
-            ("OR", Value::Array(any)) => any_of(dimensions, any)?,
+            ("AND", Value::Array(all)) => all
+                .iter()
+                .try_fold(true, |so_far, filter| Ok::<_, String>(so_far && fits_one(dimensions, filter)?))?,
+            ("OR", Value::Array(any)) => any
+                .iter()
+                .try_fold(false, |so_far, filter| Ok::<_, String>(so_far || fits_one(dimensions, filter)?))?,
             (condition, wanted) => holds(dimensions, condition, wanted)?,
         };
         if !does_fit {
@@ -62,14 +66,9 @@ fn fits(dimensions: &Value, filter: &Map<String, Value>) -> Result<bool, String>
     Ok(true)
 }
 
-fn all_of(dimensions: &Value, filters: &[Value]) -> Result<bool, String> {
-    let each = |filter: &Value| filter.as_object().map_or(Ok(true), |filter| fits(dimensions, filter));
-    filters.iter().try_fold(true, |so_far, filter| Ok(so_far && each(filter)?))
-}
-
-fn any_of(dimensions: &Value, filters: &[Value]) -> Result<bool, String> {
-    let each = |filter: &Value| filter.as_object().map_or(Ok(true), |filter| fits(dimensions, filter));
-    filters.iter().try_fold(false, |so_far, filter| Ok(so_far || each(filter)?))
+/// One filter of an `AND` or `OR`.
+fn fits_one(dimensions: &Value, filter: &Value) -> Result<bool, String> {
+    filter.as_object().map_or(Ok(true), |filter| fits(dimensions, filter))
 }
 
 fn holds(dimensions: &Value, condition: &str, wanted: &Value) -> Result<bool, String> {
