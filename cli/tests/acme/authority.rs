@@ -2,8 +2,10 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
 
@@ -28,11 +30,14 @@ pub(crate) struct Behaviour {
     pub(crate) asks_for_external_account: bool,
 }
 
+/// The ports that pebble listens at, on an address of its own.
+const PORT: u16 = 14_000;
+const MANAGEMENT_PORT: u16 = 15_000;
+
 /// Where pebble will be, before it is started.
 pub(crate) struct Place {
     folder: DataFolder,
-    port: u16,
-    management: u16,
+    address: Ipv4Addr,
     pub(crate) http: Gate,
     pub(crate) https: Gate,
 }
@@ -40,7 +45,7 @@ pub(crate) struct Place {
 /// pebble, running.
 pub(crate) struct Authority {
     process: Background,
-    management: u16,
+    address: Ipv4Addr,
 }
 
 /// Whether pebble is installed.
@@ -52,27 +57,33 @@ pub(crate) fn is_here() -> bool {
     is_here
 }
 
+/// An address of the loopback network that no other test uses: pebble does not say which port it got for 0, and a port
+/// that was free on the common address a moment ago may be another server's by now.
+fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, second, third] = process::id().to_be_bytes();
+    Ipv4Addr::new(127, 128 | second, third, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = DataFolder::new();
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
+        let address = own_address();
+        let params = CertificateParams::new(vec![address.to_string()]).expect("names");
         let certificate = params.self_signed(&key).expect("a certificate");
         fs::write(folder.path().join("pebble.pem"), certificate.pem()).expect("write the certificate");
         fs::write(folder.path().join("pebble.key"), key.serialize_pem()).expect("write the key");
         fs::write(folder.path().join("external.key"), EXTERNAL_KEY).expect("write the key");
-        // pebble does not say which port it got for 0, so these are drawn here.
-        let listeners = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a port"));
-        let [port, management] = listeners.map(|listener| listener.local_addr().expect("an address").port());
-        Self { folder, port, management, http: Gate::new(), https: Gate::new() }
+        Self { folder, address, http: Gate::new(), https: Gate::new() }
     }
 
     /// The settings that lead there, with more lines for `[tls.acme]`.
     pub(crate) fn settings(&self, more: &str) -> String {
         format!(
-            "[[zones]]\nname = \"example.com\"\n[tls.acme]\ndirectory = \"https://localhost:{}/dir\"\n\
+            "[[zones]]\nname = \"example.com\"\n[tls.acme]\ndirectory = \"https://{}:{PORT}/dir\"\n\
              ca_file = {:?}\nterms_of_service_agreed = true\ncontact = \"ops@example.com\"\n{more}\n",
-            self.port,
+            self.address,
             self.folder.path().join("pebble.pem"),
         )
     }
@@ -83,10 +94,10 @@ impl Place {
 
     pub(crate) async fn start(&self, behaviour: Behaviour) -> Authority {
         let at = |name: &str| self.folder.path().join(name);
-        let address = |port: u16| format!("127.0.0.1:{port}");
+        let address = |port: u16| SocketAddr::from((self.address, port));
         let config = json!({"pebble": {
-            "listenAddress": address(self.port),
-            "managementListenAddress": address(self.management),
+            "listenAddress": address(PORT),
+            "managementListenAddress": address(MANAGEMENT_PORT),
             "certificate": at("pebble.pem"),
             "privateKey": at("pebble.key"),
             "httpPort": self.http.port,
@@ -105,9 +116,9 @@ impl Place {
             .env("PEBBLE_AUTHZREUSE", "0");
         let process = Background::start(pebble, DataFolder::new());
         // It says that it listens a moment before it does.
-        let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+        let listens = || TcpStream::connect(address(PORT)).is_ok();
         wait_until("pebble", START_LIMIT, listens).await;
-        Authority { process, management: self.management }
+        Authority { process, address: self.address }
     }
 }
 
@@ -124,7 +135,7 @@ impl Authority {
     /// Writes the certificate that vouches for all that it issues.
     pub(crate) fn root(&self, folder: &Path) -> String {
         let path = folder.join("root.pem");
-        let url = format!("https://127.0.0.1:{}/roots/0", self.management);
+        let url = format!("https://{}:{MANAGEMENT_PORT}/roots/0", self.address);
         let output =
             command("curl").args(["--silent", "--insecure", "--fail", &url, "-o"]).arg(&path).output();
         assert!(output.expect("run curl (Debian: curl)").status.success());

@@ -58,7 +58,7 @@ async fn a_server_that_is_down_is_named_and_tried_again() {
     server.log().expect(FAILED);
     let line = server.log().wait_for(FAILED, ORDER_LIMIT).await;
     assert!(
-        line.contains("ask the ACME server at https://localhost:") && line.contains("check `directory`"),
+        line.contains("ask the ACME server at https://127.") && line.contains("check `directory`"),
         "{line}"
     );
     assert_eq!(server.get("hello.apps.example.com", "/").await.expect(200).text(), "hello /");
