@@ -88,7 +88,13 @@ macro_rules! uuid_id {
             /// The first eight hex digits, as preview host names carry them.
             #[must_use]
             pub fn prefix(&self) -> String {
-                self.0.simple().to_string()[..8].to_owned()
+                self.simple()[..8].to_owned()
+            }
+
+            /// All 32 hex digits without hyphens.
+            #[must_use]
+            pub fn simple(&self) -> String {
+                self.0.simple().to_string()
             }
         }
 
@@ -139,6 +145,12 @@ uuid_id!(
     /// One decision which versions of a Worker answer requests, and in which proportion.
     DeploymentId,
     "deployment"
+);
+
+uuid_id!(
+    /// A D1 database.
+    DatabaseId,
+    "database"
 );
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod ids;
 mod worker;
 
 pub use bucket::{BucketName, BucketNameError};
-pub use ids::{AccountId, DeploymentId, IdError, NamespaceId, TokenId, VersionId};
+pub use ids::{AccountId, DatabaseId, DeploymentId, IdError, NamespaceId, TokenId, VersionId};
 pub use worker::{
     Binding, BindingKind, Caller, CallsKey, Compatibility, Entry, Entrypoint, Module, ModuleKind, NameError,
     SCRIPT_NAME_BYTES_MAX, ScriptName, Secret, ServiceTarget, VersionMetadata, WorkerVersion,

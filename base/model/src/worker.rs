@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BucketName, NamespaceId, VersionId};
+use crate::{BucketName, DatabaseId, NamespaceId, VersionId};
 
 /// Longest script name: it is a label of the Worker's host name (RFC 1035).
 pub const SCRIPT_NAME_BYTES_MAX: usize = 63;
@@ -257,6 +257,8 @@ pub enum BindingKind {
     KvNamespace(NamespaceId),
     /// An R2 bucket.
     R2Bucket(BucketName),
+    /// A D1 database.
+    D1(DatabaseId),
     /// Another Worker, or this one.
     Service(ServiceTarget),
     /// Id, tag and time of the version itself.

@@ -18,6 +18,8 @@ enum Area {
     Kv,
     /// R2 buckets and their objects.
     R2,
+    /// D1 databases and what is in them.
+    D1,
     /// What GraphQL queries select from: figures of all products.
     Analytics,
     /// What has no group of its own yet: only a token for everything reaches it.
@@ -42,7 +44,7 @@ pub(crate) struct Group {
 }
 
 /// Groups with Cloudflare's ids (API: List Token Permission Groups), and two of our own for everything.
-pub(crate) const GROUPS: [Group; 11] = [
+pub(crate) const GROUPS: [Group; 13] = [
     Group { id: EVERYTHING_ID, name: "All Write", area: None, access: Access::Write },
     Group { id: "00000000000000000000000000000001", name: "All Read", area: None, access: Access::Read },
     Group {
@@ -79,6 +81,18 @@ pub(crate) const GROUPS: [Group; 11] = [
         id: "b4992e1108244f5d8bfbd5744320c2e1",
         name: "Workers R2 Storage Read",
         area: Some(Area::R2),
+        access: Access::Read,
+    },
+    Group {
+        id: "09b2857d1c31407795e75e3fed8617a1",
+        name: "D1 Write",
+        area: Some(Area::D1),
+        access: Access::Write,
+    },
+    Group {
+        id: "192192df92ee43ac90f2aeeffce67e35",
+        name: "D1 Read",
+        area: Some(Area::D1),
         access: Access::Read,
     },
     Group {
@@ -188,6 +202,7 @@ fn area_of(path: &str) -> Area {
         (Some("accounts"), Some(_), Some("workers"), _) => Area::Workers,
         (Some("accounts"), Some(_), Some("storage"), Some("kv")) => Area::Kv,
         (Some("accounts"), Some(_), Some("r2"), _) => Area::R2,
+        (Some("accounts"), Some(_), Some("d1"), _) => Area::D1,
         (Some("graphql"), None, ..) => Area::Analytics,
         _ => Area::Other,
     }
@@ -250,6 +265,10 @@ mod tests {
             ("Workers R2 Storage Read", Method::PUT, "/accounts/a/r2/buckets/b/objects/k", false),
             ("Workers R2 Storage Write", Method::POST, "/accounts/a/r2/buckets", true),
             ("Workers KV Storage Write", Method::GET, "/accounts/a/r2/buckets", false),
+            ("D1 Read", Method::GET, "/accounts/a/d1/database/x", true),
+            ("D1 Read", Method::POST, "/accounts/a/d1/database/x/query", false),
+            ("D1 Write", Method::POST, "/accounts/a/d1/database/x/query", true),
+            ("Workers R2 Storage Write", Method::GET, "/accounts/a/d1/database/x", false),
             ("Account Analytics Read", Method::POST, "/graphql", true),
             ("Workers R2 Storage Write", Method::POST, "/graphql", false),
             ("Account Analytics Read", Method::GET, "/accounts/a/r2/buckets", false),

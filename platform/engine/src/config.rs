@@ -24,6 +24,9 @@ const EGRESS_ADDRESS: &str = "unix:egress";
 /// Names no script can have (a colon), so that ours and the user's never meet.
 const EGRESS_SERVICE: &str = "skerry:egress";
 
+/// workerd's own module that makes a D1 database of a service.
+const D1_MODULE: &str = "cloudflare-internal:d1-api";
+
 /// Why a version cannot be expressed; the text is for its author.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -161,6 +164,7 @@ fn is_aside(version: &WorkerVersion, module: &Module) -> bool {
             | BindingKind::SecretText(_)
             | BindingKind::KvNamespace(_)
             | BindingKind::R2Bucket(_)
+            | BindingKind::D1(_)
             | BindingKind::Service(_)
             | BindingKind::VersionMetadata => false,
         })
@@ -213,7 +217,7 @@ impl BindingTexts {
                 });
                 BindingText { json: value.to_string(), ..BindingText::default() }
             }
-            BindingKind::KvNamespace(_) | BindingKind::R2Bucket(_) => {
+            BindingKind::KvNamespace(_) | BindingKind::R2Bucket(_) | BindingKind::D1(_) => {
                 BindingText { service: Some(service_name(&binding.name)), ..BindingText::default() }
             }
             BindingKind::Service(_) => BindingText {
@@ -261,6 +265,14 @@ fn value<'a>(
         }
         BindingKind::R2Bucket(_) => {
             BindingValue::R2Bucket(service(texts.service.as_deref().unwrap_or_default()))
+        }
+        BindingKind::D1(_) => {
+            let fetcher = BindingValue::Service(service(texts.service.as_deref().unwrap_or_default()));
+            BindingValue::Wrapped(workerd_wire::Wrapped {
+                module_name: D1_MODULE,
+                entrypoint: None,
+                inner_bindings: vec![workerd_wire::Binding { name: "fetcher", value: fetcher }],
+            })
         }
         BindingKind::Service(_) => {
             BindingValue::Service(service(texts.service.as_deref().unwrap_or_default()))

@@ -23,6 +23,7 @@ use crate::services::{Binding, Services, binding_of_connect};
 pub(crate) struct Bindings {
     kv: Room,
     r2: Room,
+    d1: Room,
     services: Services,
     clock: Clock,
 }
@@ -45,7 +46,7 @@ impl Room {
 
 impl Bindings {
     pub(crate) fn new(
-        [kv, r2]: [BindingDoor; 2],
+        [kv, r2, d1]: [BindingDoor; 3],
         services: Services,
         metrics: &Metrics,
         clock: Clock,
@@ -54,8 +55,9 @@ impl Bindings {
         let seconds =
             metrics.register("binding_request_seconds", "Time until a binding was answered", seconds);
         let of = |product| seconds.get_or_create(&[("product", product)]).clone();
-        let [kv, r2] = [(kv, "kv"), (r2, "r2")].map(|(door, product)| Room { door, seconds: of(product) });
-        Self { kv, r2, services, clock }
+        let [kv, r2, d1] =
+            [(kv, "kv"), (r2, "r2"), (d1, "d1")].map(|(door, product)| Room { door, seconds: of(product) });
+        Self { kv, r2, d1, services, clock }
     }
 
     async fn answer(
@@ -69,6 +71,9 @@ impl Bindings {
             }
             Some((_, BindingKind::R2Bucket(bucket))) => {
                 self.r2.answer(&self.clock, bucket.as_str(), request).await
+            }
+            Some((_, BindingKind::D1(database))) => {
+                self.d1.answer(&self.clock, &database.to_string(), request).await
             }
             Some((name, BindingKind::Service(target))) => {
                 let (name, target) = (name.to_owned(), target.clone());

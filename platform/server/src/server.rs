@@ -14,7 +14,7 @@ use control_plane::{ControlPlane, Tokens};
 use engine::{Engine, LocateError, Search, Wiring};
 use futures_util::{FutureExt, future::BoxFuture};
 use ingress::{Colo, Ingress, Tls, TlsError};
-use model::{BucketName, NamespaceId};
+use model::{BucketName, DatabaseId, NamespaceId};
 use product::{House, Product};
 use settings::{Environment, Settings};
 use store::{Database, Migration, Options, StoreError, Vault, VaultError};
@@ -113,6 +113,7 @@ pub struct Server {
     meta: Database,
     kv: kv::Namespaces,
     r2: r2::Buckets,
+    d1: d1::Databases,
     drain_timeout: Duration,
     _lock: Lock,
 }
@@ -145,11 +146,11 @@ impl Server {
         let products = open_products(&house, &settings, &http).await?;
         let ingress = open_ingress(&house, &settings, &products, &engine, &doors, &metrics);
         show_usage(&products.kv.namespaces, &products.r2.buckets, &metrics);
-        let Products { kv, r2, workers, routes, register, sites } = products;
+        let Products { kv, r2, d1, workers, routes, register, sites } = products;
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
         let local_hosts = Local::new(ingress.clone(), routes.clone(), sites);
         let egress = open_egress(&house, &settings, local_hosts)?;
-        let doors_of_rooms = [&kv.product, &r2.product]
+        let doors_of_rooms = [&kv.product, &r2.product, &d1.product]
             .map(|product| product.binding.clone().expect("the room has a binding"));
         let tasks = house.tasks.clone();
         let services = Services { engine: engine.clone(), routes, tasks, waiting: Waiting::default() };
@@ -165,8 +166,8 @@ impl Server {
         let router = control_plane::router(ControlPlane {
             account: house.account.clone(),
             tokens,
-            products: vec![workers.rest, kv.product.rest, r2.product.rest],
-            datasets: r2.product.datasets,
+            products: vec![workers.rest, kv.product.rest, r2.product.rest, d1.product.rest],
+            datasets: [r2.product.datasets, d1.product.datasets].into_iter().flatten().collect(),
             metrics: Arc::new(move || metrics.render()),
             is_loopback: local(&api).ip().is_loopback(),
         });
@@ -190,6 +191,7 @@ impl Server {
             meta,
             kv: kv.namespaces,
             r2: r2.buckets,
+            d1: d1.databases,
             drain_timeout,
             _lock: lock,
         })
@@ -232,6 +234,7 @@ impl Server {
         }
         self.kv.close().await;
         self.r2.close().await;
+        self.d1.close().await;
         self.meta.close().await;
     }
 }
@@ -240,6 +243,7 @@ impl Server {
 struct Products {
     kv: kv::Kv,
     r2: r2::R2,
+    d1: d1::D1,
     workers: Product,
     routes: Routes,
     register: Arc<Register>,
@@ -253,13 +257,15 @@ async fn open_products(
 ) -> Result<Products, ServeError> {
     let kv = kv::open(house).await.map_err(failed("kv"))?;
     let r2 = r2::open(house, &settings.server.base_domain).await.map_err(failed("r2"))?;
-    let checks = Arc::new(Exists { kv: kv.namespaces.clone(), r2: r2.buckets.clone() });
+    let d1 = d1::open(house).map_err(failed("d1"))?;
+    let checks =
+        Arc::new(Exists { kv: kv.namespaces.clone(), r2: r2.buckets.clone(), d1: d1.databases.clone() });
     let (workers, routes, register) = workers::open(house, workers_settings(settings, http), checks)
         .await
         .map_err(failed("the register of Workers"))?;
     let sites = PublicBuckets { buckets: r2.buckets.clone(), routes: routes.clone() };
     r2.buckets.attach(Arc::new(BucketDomains(Arc::clone(&register))));
-    Ok(Products { kv, r2, workers, routes, register, sites })
+    Ok(Products { kv, r2, d1, workers, routes, register, sites })
 }
 
 fn open_ingress(
@@ -304,6 +310,7 @@ fn show_usage(kv: &kv::Namespaces, r2: &r2::Buckets, metrics: &Metrics) {
 struct Exists {
     kv: kv::Namespaces,
     r2: r2::Buckets,
+    d1: d1::Databases,
 }
 
 impl workers::Bindable for Exists {
@@ -313,6 +320,10 @@ impl workers::Bindable for Exists {
 
     fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
         std::future::ready(self.r2.exists(name)).boxed()
+    }
+
+    fn d1_database_exists(&self, id: DatabaseId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        std::future::ready(self.d1.exists(id)).boxed()
     }
 }
 
@@ -406,7 +417,7 @@ fn open_egress(house: &House, settings: &Settings, local: Local) -> Result<egres
 async fn open_house(data: PathBuf, clock: Clock) -> Result<House, ServeError> {
     let vault = Vault::open(&data.join("master.key")).map_err(failed::<VaultError>("the master key"))?;
     let migrations: Vec<Migration> =
-        [account::MIGRATIONS, workers::MIGRATIONS, control_plane::MIGRATIONS].concat();
+        [account::MIGRATIONS, workers::MIGRATIONS, control_plane::MIGRATIONS, d1::MIGRATIONS].concat();
     let meta = Database::open(&data.join("meta.sqlite"), &migrations, Options { readers: META_READERS })
         .map_err(failed("meta.sqlite"))?;
     let account = account::ensure(&meta).await.map_err(failed("the account"))?;

@@ -10,7 +10,7 @@ use axum::{
 };
 use control_plane::{ControlPlane, Tokens};
 use futures_util::future::BoxFuture;
-use model::{BucketName, NamespaceId};
+use model::{BucketName, DatabaseId, NamespaceId};
 use product::House;
 use serde_json::{Value, json};
 use store::{Database, Options, StoreError, Vault};
@@ -23,10 +23,11 @@ const V4: &str = "/client/v4";
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
 
 /// Groups that are granted one by one, with what is in the paths that they are for.
-const AREAS: [(&str, &str); 4] = [
+const AREAS: [(&str, &str); 5] = [
     ("Workers Scripts", "/workers"),
     ("Workers KV Storage", "/storage/kv/"),
     ("Workers R2 Storage", "/r2/"),
+    ("D1", "/d1/"),
     ("API Tokens", "/user/tokens"),
 ];
 
@@ -38,7 +39,7 @@ async fn every_route_refuses_a_token_without_the_right_scope() {
     let count = |part: &str| paths.iter().filter(|path| path.contains(part)).count();
     let counts = AREAS.map(|(_, part)| count(part));
     assert!(
-        counts[0] > 25 && counts[1] > 6 && counts[2] > 2 && counts[3] > 3,
+        counts[0] > 25 && counts[1] > 6 && counts[2] > 2 && counts[3] > 3 && counts[4] > 3,
         "routes are missing: {paths:#?}"
     );
 
@@ -80,7 +81,7 @@ async fn every_route_refuses_a_token_without_the_right_scope() {
 
 /// The API as the server puts it together, and the token of its owner.
 async fn open(folder: &TempDir) -> (Router, String) {
-    let migrations = [workers::MIGRATIONS, control_plane::MIGRATIONS].concat();
+    let migrations = [workers::MIGRATIONS, control_plane::MIGRATIONS, d1::MIGRATIONS].concat();
     let meta = Database::open(&folder.path().join("meta.sqlite"), &migrations, Options { readers: 2 });
     let house = House {
         data: folder.path().to_owned(),
@@ -102,10 +103,11 @@ async fn open(folder: &TempDir) -> (Router, String) {
         workers::open(&house, settings, Arc::new(Nothing)).await.expect("the register opens");
     let kv = kv::open(&house).await.expect("KV opens");
     let r2 = r2::open(&house, "localhost").await.expect("R2 opens");
+    let d1 = d1::open(&house).expect("D1 opens");
     let router = control_plane::router(ControlPlane {
         account: house.account.clone(),
         tokens,
-        products: vec![workers.rest, kv.product.rest, r2.product.rest],
+        products: vec![workers.rest, kv.product.rest, r2.product.rest, d1.product.rest],
         datasets: r2.product.datasets,
         metrics: Arc::new(String::new),
         is_loopback: true,
@@ -172,6 +174,10 @@ impl workers::Bindable for Nothing {
     }
 
     fn r2_bucket_exists<'a>(&'a self, _name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn d1_database_exists(&self, _id: DatabaseId) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async { Ok(false) })
     }
 }

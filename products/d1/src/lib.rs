@@ -1,3 +1,59 @@
 //! SQL databases: workerd's D1 protocol and the v4 routes over one SQLite file for each database. The room's README says
 //! what it promises and where it differs from Cloudflare.
 #![doc = include_str!("../README.md")]
+
+mod binding;
+mod error;
+mod jobs;
+mod model;
+mod rest;
+mod sql;
+mod store;
+
+use std::sync::Arc;
+
+use ::model::DatabaseId;
+use ::store::StoreError;
+use product::{House, Product};
+
+use error::D1Error;
+pub use store::MIGRATIONS;
+use store::Store;
+
+/// What the server gets when it opens D1.
+#[derive(Debug)]
+pub struct D1 {
+    /// D1's doors.
+    pub product: Product,
+    /// For others who must know which databases exist.
+    pub databases: Databases,
+}
+
+/// Opens D1 and starts its background work. Its tables in `meta.sqlite` are there: see [`MIGRATIONS`].
+pub fn open(house: &House) -> Result<D1, StoreError> {
+    let store = Arc::new(Store::open(house)?);
+    jobs::start(Arc::clone(&store), &house.tasks);
+    let product = Product {
+        name: "d1",
+        rest: rest::router(Arc::clone(&store)),
+        binding: Some(binding::door(Arc::clone(&store))),
+        datasets: Vec::new(),
+    };
+    Ok(D1 { product, databases: Databases(store) })
+}
+
+/// Which databases exist; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Databases(Arc<Store>);
+
+impl Databases {
+    /// Closes the databases' files, once nothing uses them any more.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
+    /// Whether the database exists now.
+    pub fn exists(&self, id: DatabaseId) -> Result<bool, StoreError> {
+        Ok(self.0.database_get(id)?.is_some())
+    }
+}

@@ -70,6 +70,12 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
             let name = needed("bucket_name")?;
             BindingKind::R2Bucket(name.parse().map_err(|_cause| WorkersError::BucketMissing(name))?)
         }
+        "d1" => {
+            // `database_id` is its name in configuration files and in newer clients.
+            let id = text(raw, "id").or(text(raw, "database_id")).ok_or_else(|| lacks("id"))?;
+            let missing = |_cause| WorkersError::DatabaseMissing { binding: name.clone(), id: id.to_owned() };
+            BindingKind::D1(id.parse().map_err(missing)?)
+        }
         "service" => BindingKind::Service(service(raw, needed("service")?)?),
         "version_metadata" => BindingKind::VersionMetadata,
         "wasm_module" => BindingKind::WasmModule(needed("part")?),
@@ -93,6 +99,7 @@ pub(crate) fn describe(binding: &Binding) -> Value {
         BindingKind::SecretText(_) => json!({"name": name, "type": "secret_text"}),
         BindingKind::KvNamespace(id) => json!({"name": name, "type": "kv_namespace", "namespace_id": id}),
         BindingKind::R2Bucket(bucket) => json!({"name": name, "type": "r2_bucket", "bucket_name": bucket}),
+        BindingKind::D1(id) => json!({"name": name, "type": "d1", "id": id.to_string()}),
         BindingKind::Service(target) => describe_service(name, target),
         BindingKind::VersionMetadata => json!({"name": name, "type": "version_metadata"}),
         BindingKind::WasmModule(part) => json!({"name": name, "type": "wasm_module", "part": part}),
@@ -127,6 +134,7 @@ pub(crate) fn part_of(kind: &BindingKind) -> Option<&str> {
         | BindingKind::SecretText(_)
         | BindingKind::KvNamespace(_)
         | BindingKind::R2Bucket(_)
+        | BindingKind::D1(_)
         | BindingKind::Service(_)
         | BindingKind::VersionMetadata => None,
     }
@@ -140,6 +148,7 @@ pub(crate) fn type_name(kind: &BindingKind) -> &'static str {
         BindingKind::SecretText(_) => "secret_text",
         BindingKind::KvNamespace(_) => "kv_namespace",
         BindingKind::R2Bucket(_) => "r2_bucket",
+        BindingKind::D1(_) => "d1",
         BindingKind::Service(_) => "service",
         BindingKind::VersionMetadata => "version_metadata",
         BindingKind::WasmModule(_) => "wasm_module",

@@ -66,6 +66,14 @@ pub enum WorkersError {
     /// A binding to an R2 bucket that is not there.
     #[error("R2 bucket '{0}' not found. Please use a different name and try again.")]
     BucketMissing(String),
+    /// A binding to a D1 database that is not there.
+    #[error("D1 binding '{binding}' references database '{id}' which was not found.")]
+    DatabaseMissing {
+        /// The binding.
+        binding: String,
+        /// The database.
+        id: String,
+    },
     /// A service binding to a Worker that is not there.
     #[error(
         "Could not resolve service binding '{binding}'. Target script '{script}' not found. Please verify the target script and try again."
@@ -212,6 +220,7 @@ impl From<WorkersError> for ApiError {
             E::TooManyVariables => (StatusCode::BAD_REQUEST, 10_055),
             E::NamespaceMissing(_) => (StatusCode::BAD_REQUEST, 10_041),
             E::BucketMissing(_) => (StatusCode::BAD_REQUEST, 10_085),
+            E::DatabaseMissing { .. } => (StatusCode::BAD_REQUEST, 10_181),
             E::ServiceTargetMissing { .. } => (StatusCode::BAD_REQUEST, 10_143),
             E::InheritMissing(_) => (StatusCode::BAD_REQUEST, 10_057),
             E::SecretMissing(_) => (StatusCode::NOT_FOUND, 10_056),

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ::model::{
-    AccountId, Binding, BindingKind, BucketName, Compatibility, DeploymentId, Entry, Module, NamespaceId,
-    ScriptName, VersionId, VersionMetadata, WorkerVersion,
+    AccountId, Binding, BindingKind, BucketName, Compatibility, DatabaseId, DeploymentId, Entry, Module,
+    NamespaceId, ScriptName, VersionId, VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
@@ -61,6 +61,9 @@ pub trait Bindable: Send + Sync {
 
     /// Whether the R2 bucket exists.
     fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Whether the D1 database exists.
+    fn d1_database_exists(&self, id: DatabaseId) -> BoxFuture<'_, Result<bool, StoreError>>;
 }
 
 /// The register; the engine reads versions from it.
@@ -464,6 +467,10 @@ impl Register {
             BindingKind::R2Bucket(name) if !self.checks.r2_bucket_exists(name).await? => {
                 Err(WorkersError::BucketMissing(name.to_string()))
             }
+            BindingKind::D1(id) if !self.checks.d1_database_exists(*id).await? => {
+                let (binding, id) = (binding.name.clone(), id.to_string());
+                Err(WorkersError::DatabaseMissing { binding, id })
+            }
             BindingKind::Service(target)
                 if target.script != *name && self.store.script(&target.script).await?.is_none() =>
             {
@@ -472,6 +479,7 @@ impl Register {
             }
             BindingKind::KvNamespace(_)
             | BindingKind::R2Bucket(_)
+            | BindingKind::D1(_)
             | BindingKind::Service(_)
             | BindingKind::PlainText(_)
             | BindingKind::Json(_)

@@ -283,6 +283,7 @@ pub(crate) fn check_variables<'a>(
             BindingKind::SecretText(secret) => secret.reveal().len(),
             BindingKind::KvNamespace(_)
             | BindingKind::R2Bucket(_)
+            | BindingKind::D1(_)
             | BindingKind::Service(_)
             | BindingKind::VersionMetadata
             | BindingKind::WasmModule(_)

@@ -80,6 +80,8 @@ pub(crate) enum Binding {
     Kv,
     /// An R2 bucket of its own.
     R2,
+    /// A D1 database of its own.
+    D1,
     Text(String),
     Json(Value),
     VersionMetadata,

@@ -37,6 +37,9 @@ async fn script(server: &Server, case: &Case) -> Result<Script, String> {
             Binding::R2 => {
                 json!({ "type": "r2_bucket", "name": name, "bucket_name": bucket(server, case, name).await? })
             }
+            Binding::D1 => {
+                json!({ "type": "d1", "name": name, "id": database(server, case, name).await? })
+            }
             Binding::Text(text) => json!({ "type": "plain_text", "name": name, "text": text }),
             Binding::Json(value) => json!({ "type": "json", "name": name, "json": value }),
             Binding::VersionMetadata => json!({ "type": "version_metadata", "name": name }),
@@ -73,6 +76,16 @@ async fn bucket(server: &Server, case: &Case, binding: &str) -> Result<String, S
         return Err(format!("creating a bucket was answered {}: {}", answer.status, answer.text()));
     }
     Ok(name)
+}
+
+async fn database(server: &Server, case: &Case, binding: &str) -> Result<Value, String> {
+    let name = format!("{}-{binding}", case.script());
+    let path = "/accounts/{account}/d1/database";
+    let answer = server.api(Method::POST, path, Some(&json!({ "name": name }))).await;
+    if !answer.status.is_success() {
+        return Err(format!("creating a database was answered {}: {}", answer.status, answer.text()));
+    }
+    Ok(answer.json()["result"]["uuid"].clone())
 }
 
 fn content_type(kind: FileKind, format: Format) -> &'static str {

@@ -73,7 +73,8 @@ fn options(case: &Case) -> Value {
         }
         Format::ServiceWorker => options["script"] = String::from_utf8_lossy(&case.files[0].content).into(),
     }
-    let (mut namespaces, mut buckets, mut values) = (Map::new(), Map::new(), Map::new());
+    let (mut namespaces, mut buckets, mut databases, mut values) =
+        (Map::new(), Map::new(), Map::new(), Map::new());
     for (name, binding) in &description.bindings {
         let name = name.clone();
         match binding {
@@ -86,6 +87,10 @@ fn options(case: &Case) -> Value {
                 let bucket = format!("{}-{name}", case.script());
                 buckets.insert(name, bucket.into());
             }
+            Binding::D1 => {
+                let database = format!("{}-{name}", case.script());
+                databases.insert(name, database.into());
+            }
             Binding::Text(text) => {
                 values.insert(name, text.clone().into());
             }
@@ -97,6 +102,7 @@ fn options(case: &Case) -> Value {
     }
     options["kvNamespaces"] = namespaces.into();
     options["r2Buckets"] = buckets.into();
+    options["d1Databases"] = databases.into();
     options["bindings"] = values.into();
     options
 }

@@ -11,7 +11,7 @@ use axum::{
     http::{Request, StatusCode, header::CONTENT_TYPE},
 };
 use futures_util::future::BoxFuture;
-use model::{AccountId, BucketName, NamespaceId, TokenId, VersionId, WorkerVersion};
+use model::{AccountId, BucketName, DatabaseId, NamespaceId, TokenId, VersionId, WorkerVersion};
 use product::{House, Runtime, Trial, TrialError};
 use serde_json::{Value, json};
 use store::{Database, Options, StoreError, Vault};
@@ -311,5 +311,9 @@ impl Bindable for Namespaces {
 
     fn r2_bucket_exists<'a>(&'a self, name: &'a BucketName) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move { Ok(name.as_str() == BUCKET) })
+    }
+
+    fn d1_database_exists(&self, _id: DatabaseId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async { Ok(false) })
     }
 }

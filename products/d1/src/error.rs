@@ -1,0 +1,204 @@
+//! What D1 refuses, and what each door says of it. The texts that user code sees are Cloudflare's and SQLite's own: they
+//! break the house's rule on capitals and full stops on purpose.
+
+use axum::http::StatusCode;
+use store::{
+    StoreError,
+    rusqlite::{self, ErrorCode, ffi},
+};
+use v4::ApiError;
+
+use crate::model::{
+    DATABASE_BYTES_MAX, DATABASES_MAX, NAME_BYTES_MAX, QUERY_DURATION_MAX, RESULT_BYTES_MAX,
+    STATEMENT_BYTES_MAX,
+};
+
+/// What can go wrong with a person's SQL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SqlError {
+    /// What SQLite says, with its code's name.
+    #[error("{0}")]
+    Sqlite(String),
+    #[error("No SQL statements detected.")]
+    NoStatements,
+    #[error("Wrong number of parameter bindings for SQL query.")]
+    WrongParameters,
+    #[error(
+        "When executing multiple SQL statements in a single call, only the last statement can have parameters."
+    )]
+    ParametersTooEarly,
+    #[error("Statement too long: the limit is {STATEMENT_BYTES_MAX} bytes: SQLITE_TOOBIG")]
+    StatementTooLong,
+    #[error(
+        "Query result too large: the limit is {RESULT_BYTES_MAX} bytes; select fewer rows or columns, or use LIMIT"
+    )]
+    ResultTooLarge,
+    #[error(
+        "D1 DB storage operation exceeded timeout which caused object to be reset: the statements of a request may run for {} seconds",
+        QUERY_DURATION_MAX.as_secs()
+    )]
+    Timeout,
+    #[error("D1 DB exceeded its maximum size of {DATABASE_BYTES_MAX} bytes: SQLITE_FULL")]
+    DatabaseFull,
+    #[error("D1 DB is overloaded. Too many requests queued.")]
+    Overloaded,
+    #[error("D1 DB is overloaded. Requests queued for too long.")]
+    QueuedTooLong,
+    #[error(
+        "SQL transactions cannot be begun or ended by statements; use batch(), which is one transaction (not authorized: SQLITE_AUTH)"
+    )]
+    TransactionStatement,
+}
+
+/// What can go wrong in D1.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum D1Error {
+    #[error("{0}")]
+    Sql(#[from] SqlError),
+    #[error("The database {0} could not be found")]
+    DatabaseMissing(String),
+    #[error("A database with the name \"{0}\" already exists")]
+    NameExists(String),
+    #[error(
+        "\"{0}\" is not a database name: use at most {NAME_BYTES_MAX} letters, digits, dashes and underscores, beginning with a letter or digit"
+    )]
+    NameInvalid(String),
+    #[error("too many databases in this account; the limit is {DATABASES_MAX}")]
+    DatabasesTooMany,
+    #[error("could not parse the request: {0}")]
+    RequestMalformed(String),
+    #[error("{0} is not a method of a D1 database")]
+    MethodUnknown(String),
+    #[error("\"{0}\" is not a bookmark of this database")]
+    BookmarkInvalid(String),
+    #[error("the state at {0} is not kept any more, or not yet there")]
+    MomentNotKept(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for SqlError {
+    /// For errors of a person's statements; those of our own are [`StoreError`]s.
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(code, message) => {
+                let message = message.unwrap_or_else(|| code.to_string());
+                match code.code {
+                    ErrorCode::DiskFull => Self::DatabaseFull,
+                    _ => Self::Sqlite(with_code(&message, code)),
+                }
+            }
+            rusqlite::Error::SqlInputError { error, msg, offset, .. } if 0 <= offset => {
+                Self::Sqlite(with_code(&format!("{msg} at offset {offset}"), error))
+            }
+            rusqlite::Error::SqlInputError { error, msg, .. } => Self::Sqlite(with_code(&msg, error)),
+            other => Self::Sqlite(other.to_string()),
+        }
+    }
+}
+
+/// Adds SQLite's names of the code, as workerd does.
+fn with_code(message: &str, error: ffi::Error) -> String {
+    let (primary, extended) = (error.extended_code & 0xff, error.extended_code);
+    let name = name_of(primary);
+    match extended_name_of(extended) {
+        Some(extended) => format!("{message}: {name} (extended: {extended})"),
+        None => format!("{message}: {name}"),
+    }
+}
+
+fn name_of(code: i32) -> &'static str {
+    match code {
+        ffi::SQLITE_ERROR => "SQLITE_ERROR",
+        ffi::SQLITE_PERM => "SQLITE_PERM",
+        ffi::SQLITE_ABORT => "SQLITE_ABORT",
+        ffi::SQLITE_BUSY => "SQLITE_BUSY",
+        ffi::SQLITE_LOCKED => "SQLITE_LOCKED",
+        ffi::SQLITE_NOMEM => "SQLITE_NOMEM",
+        ffi::SQLITE_READONLY => "SQLITE_READONLY",
+        ffi::SQLITE_INTERRUPT => "SQLITE_INTERRUPT",
+        ffi::SQLITE_IOERR => "SQLITE_IOERR",
+        ffi::SQLITE_CORRUPT => "SQLITE_CORRUPT",
+        ffi::SQLITE_FULL => "SQLITE_FULL",
+        ffi::SQLITE_CANTOPEN => "SQLITE_CANTOPEN",
+        ffi::SQLITE_SCHEMA => "SQLITE_SCHEMA",
+        ffi::SQLITE_TOOBIG => "SQLITE_TOOBIG",
+        ffi::SQLITE_CONSTRAINT => "SQLITE_CONSTRAINT",
+        ffi::SQLITE_MISMATCH => "SQLITE_MISMATCH",
+        ffi::SQLITE_MISUSE => "SQLITE_MISUSE",
+        ffi::SQLITE_AUTH => "SQLITE_AUTH",
+        ffi::SQLITE_RANGE => "SQLITE_RANGE",
+        ffi::SQLITE_NOTADB => "SQLITE_NOTADB",
+        _ => "SQLITE_UNKNOWN",
+    }
+}
+
+/// The extended codes that a person's statements bring about.
+fn extended_name_of(code: i32) -> Option<&'static str> {
+    Some(match code {
+        ffi::SQLITE_CONSTRAINT_CHECK => "SQLITE_CONSTRAINT_CHECK",
+        ffi::SQLITE_CONSTRAINT_DATATYPE => "SQLITE_CONSTRAINT_DATATYPE",
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => "SQLITE_CONSTRAINT_FOREIGNKEY",
+        ffi::SQLITE_CONSTRAINT_NOTNULL => "SQLITE_CONSTRAINT_NOTNULL",
+        ffi::SQLITE_CONSTRAINT_PRIMARYKEY => "SQLITE_CONSTRAINT_PRIMARYKEY",
+        ffi::SQLITE_CONSTRAINT_ROWID => "SQLITE_CONSTRAINT_ROWID",
+        ffi::SQLITE_CONSTRAINT_TRIGGER => "SQLITE_CONSTRAINT_TRIGGER",
+        ffi::SQLITE_CONSTRAINT_UNIQUE => "SQLITE_CONSTRAINT_UNIQUE",
+        ffi::SQLITE_CONSTRAINT_VTAB => "SQLITE_CONSTRAINT_VTAB",
+        ffi::SQLITE_CORRUPT_VTAB => "SQLITE_CORRUPT_VTAB",
+        _ => return None,
+    })
+}
+
+/// What a person may know of a failure below D1's own rules; the whole of it goes to the log.
+fn store_failure(error: &StoreError) -> (StatusCode, &'static str) {
+    match error {
+        StoreError::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "the server's disk is full"),
+        StoreError::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "the server's disk is read-only"),
+        StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
+        StoreError::Corrupt(_) | StoreError::Newer(_) | StoreError::Sqlite(_) | StoreError::File(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal error; the server's log says why")
+        }
+    }
+}
+
+impl D1Error {
+    /// The text for the caller. Logs what a person must look at.
+    pub(crate) fn tell(&self) -> String {
+        match self {
+            Self::Store(error) => {
+                if !matches!(error, StoreError::Closed) {
+                    tracing::error!(%error, "D1 could not answer");
+                }
+                store_failure(error).1.to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Status, and Cloudflare's code where one is known (Cloudflare: API reference, and what its API was seen to answer).
+    fn facts(&self) -> (StatusCode, u32) {
+        match self {
+            Self::Sql(SqlError::Overloaded | SqlError::QueuedTooLong) => {
+                (StatusCode::TOO_MANY_REQUESTS, 7500)
+            }
+            Self::Sql(_) => (StatusCode::BAD_REQUEST, 7500),
+            Self::DatabaseMissing(_) => (StatusCode::NOT_FOUND, 7404),
+            Self::NameExists(_) => (StatusCode::BAD_REQUEST, 7502),
+            Self::DatabasesTooMany => (StatusCode::FORBIDDEN, 7406),
+            Self::NameInvalid(_)
+            | Self::RequestMalformed(_)
+            | Self::BookmarkInvalid(_)
+            | Self::MomentNotKept(_) => (StatusCode::BAD_REQUEST, v4::code::BAD_REQUEST),
+            Self::MethodUnknown(_) => (StatusCode::METHOD_NOT_ALLOWED, v4::code::WRONG_METHOD),
+            Self::Store(error) => (store_failure(error).0, v4::code::INTERNAL),
+        }
+    }
+}
+
+impl From<D1Error> for ApiError {
+    fn from(error: D1Error) -> Self {
+        let (status, code) = error.facts();
+        Self::new(status, code, error.tell())
+    }
+}

@@ -1,0 +1,15 @@
+//! A person's SQL, run on a connection that is theirs alone: what it may do, how long and how much, what it did, and what
+//! its values look like in JSON. It knows no protocol.
+
+mod connection;
+mod figures;
+mod guard;
+mod run;
+mod split;
+mod values;
+
+pub(crate) use connection::{Access, open};
+pub(crate) use figures::Plans;
+pub(crate) use guard::Guard;
+pub(crate) use run::{Done, Elsewhere, Ending, Results, Work, run};
+pub(crate) use split::{Piece, next_statement};

@@ -1,0 +1,269 @@
+//! Running the statements of one request and writing what they answer.
+
+use std::time::Duration;
+
+use store::rusqlite::{Connection, Rows, Statement, StatementStatus};
+use tasks::Clock;
+
+use super::{
+    Guard, Piece,
+    connection::PAGE_BYTES,
+    figures::{Plans, rows_visited},
+    guard::Stopped,
+    next_statement,
+    values::{write, write_json},
+};
+use crate::{
+    error::SqlError,
+    model::{Format, Meta, Parameter, Query, RESULT_BYTES_MAX, Timings},
+};
+
+/// Who answers, as `meta.served_by` has it.
+const SERVED_BY: &str = "skerry";
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) queries: Vec<Query>,
+    pub(crate) format: Format,
+    pub(crate) results: Results,
+}
+
+/// What has a result of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Results {
+    /// A query; of its statements the last one's.
+    EachQuery,
+    /// Each statement of each query.
+    EachStatement,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// A JSON array of results, each `{"success", "results", "meta"}`.
+    pub(crate) json: Vec<u8>,
+    /// What each statement with a result did; its text with it.
+    pub(crate) ran: Vec<(String, Meta)>,
+}
+
+/// How running ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Done(Done),
+    /// It is more than a quick read: nothing has happened yet.
+    Elsewhere(Elsewhere),
+}
+
+/// What a request needs that was tried as a quick read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Elsewhere {
+    /// Time.
+    SlowRead,
+    /// The connection that writes.
+    Writer,
+}
+
+/// Runs all statements on a connection whose transaction, if one is wanted, the caller has begun.
+pub(crate) fn run(
+    connection: &Connection,
+    guard: &Guard,
+    plans: &mut Plans,
+    work: &Work,
+    clock: &Clock,
+) -> Result<Ending, SqlError> {
+    let mut runner = Runner { connection, guard, plans, clock, out: vec![b'['], ran: Vec::new() };
+    for query in work.queries.iter().filter(|query| !query.is_empty()) {
+        if let Some(elsewhere) = runner.query(query, work)? {
+            return Ok(Ending::Elsewhere(elsewhere));
+        }
+    }
+    if runner.ran.is_empty() {
+        return Err(SqlError::NoStatements);
+    }
+    let Runner { mut out, ran, .. } = runner;
+    out.push(b']');
+    Ok(Ending::Done(Done { json: out, ran }))
+}
+
+struct Runner<'a> {
+    connection: &'a Connection,
+    guard: &'a Guard,
+    plans: &'a mut Plans,
+    clock: &'a Clock,
+    out: Vec<u8>,
+    ran: Vec<(String, Meta)>,
+}
+
+impl Runner<'_> {
+    fn query(&mut self, query: &Query, work: &Work) -> Result<Option<Elsewhere>, SqlError> {
+        let mut text = query.sql.as_str();
+        while let Some(Piece::Statement(statement, rest)) = next_statement(text, true) {
+            if crate::model::STATEMENT_BYTES_MAX < statement.len() {
+                return Err(SqlError::StatementTooLong);
+            }
+            let is_last = next_statement(rest, true) == Some(Piece::Nothing);
+            let is_shown = is_last || work.results == Results::EachStatement;
+            let parameters = if is_last { query.params.as_slice() } else { &[] };
+            let kept = self.out.len();
+            if let Some(elsewhere) = self.statement(statement, parameters, is_last, work.format)? {
+                return Ok(Some(elsewhere));
+            }
+            if !is_shown {
+                self.out.truncate(kept);
+                self.ran.pop();
+            }
+            text = rest;
+        }
+        Ok(None)
+    }
+
+    fn statement(
+        &mut self,
+        sql: &str,
+        parameters: &[Parameter],
+        is_last: bool,
+        format: Format,
+    ) -> Result<Option<Elsewhere>, SqlError> {
+        // SQLite counts the white space around a statement as its text; a semicolon it does not.
+        let sql = sql.trim();
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.guard.explain(error))?;
+        let is_reading = statement.readonly();
+        if !is_reading && self.connection.is_readonly("main").unwrap_or(false) {
+            return Ok(Some(Elsewhere::Writer));
+        }
+        if statement.parameter_count() != parameters.len() {
+            return Err(if is_last { SqlError::WrongParameters } else { SqlError::ParametersTooEarly });
+        }
+        let changes_before = self.connection.total_changes();
+        let row_before = self.connection.last_insert_rowid();
+        let size_before = if is_reading { 0 } else { self.database_bytes()? };
+        let began = self.clock.monotonic();
+        if !self.ran.is_empty() {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(br#"{"success":true,"results":"#);
+        let written = step(&mut statement, parameters, format, &mut self.out);
+        let took = began.elapsed();
+        if let Err(error) = written {
+            return match (error, self.guard.stopped()) {
+                (_, Stopped::Quick) => Ok(Some(Elsewhere::SlowRead)),
+                (StepError::Sqlite(error), _) => Err(self.guard.explain(error)),
+                (StepError::TooLarge, _) => Err(SqlError::ResultTooLarge),
+            };
+        }
+        let is_schema_change = !is_reading && 0 < statement.reset_status(StatementStatus::RePrepare);
+        drop(statement);
+        let changes = self.connection.total_changes() - changes_before;
+        let (last_row_id, size_after) = (self.connection.last_insert_rowid(), self.database_bytes()?);
+        let is_changed =
+            0 < changes || last_row_id != row_before || (!is_reading && size_after != size_before);
+        if !is_reading && (is_schema_change || changes == 0) {
+            self.plans.forget();
+        }
+        let meta = Meta {
+            served_by: SERVED_BY,
+            served_by_primary: true,
+            duration: millis(took),
+            timings: Timings { sql_duration_ms: millis(took) },
+            changes,
+            last_row_id,
+            changed_db: is_changed,
+            size_after,
+            rows_read: rows_visited(self.connection, sql),
+            rows_written: self.guard.ours(|| self.plans.rows_written(self.connection, sql, changes)),
+            total_attempts: 1,
+        };
+        self.out.extend_from_slice(br#","meta":"#);
+        write_json(&meta, &mut self.out);
+        self.out.push(b'}');
+        self.ran.push((sql.to_owned(), meta));
+        Ok(None)
+    }
+
+    fn database_bytes(&self) -> Result<u64, SqlError> {
+        let pages: u64 = self
+            .guard
+            .ours(|| self.connection.prepare_cached("PRAGMA page_count")?.query_row([], |row| row.get(0)))?;
+        Ok(pages * PAGE_BYTES)
+    }
+}
+
+enum StepError {
+    Sqlite(store::rusqlite::Error),
+    TooLarge,
+}
+
+impl From<store::rusqlite::Error> for StepError {
+    fn from(error: store::rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Runs one statement and writes its rows.
+fn step(
+    statement: &mut Statement<'_>,
+    parameters: &[Parameter],
+    format: Format,
+    out: &mut Vec<u8>,
+) -> Result<(), StepError> {
+    let columns: Vec<Vec<u8>> = statement.column_names().into_iter().map(quoted).collect();
+    for (index, parameter) in parameters.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, parameter)?;
+    }
+    let rows = statement.raw_query();
+    match format {
+        Format::Objects => write_rows(rows, &columns, (b'{', b'}'), true, out),
+        Format::RowsAndColumns => {
+            out.extend_from_slice(br#"{"columns":["#);
+            out.extend_from_slice(&columns.join(&b','));
+            out.extend_from_slice(br#"],"rows":"#);
+            write_rows(rows, &columns, (b'[', b']'), false, out)?;
+            out.push(b'}');
+            Ok(())
+        }
+    }
+}
+
+fn write_rows(
+    mut rows: Rows<'_>,
+    columns: &[Vec<u8>],
+    (open, close): (u8, u8),
+    is_named: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), StepError> {
+    out.push(b'[');
+    let mut is_first = true;
+    while let Some(row) = rows.next()? {
+        if !std::mem::take(&mut is_first) {
+            out.push(b',');
+        }
+        out.push(open);
+        for (index, name) in columns.iter().enumerate() {
+            if 0 < index {
+                out.push(b',');
+            }
+            if is_named {
+                out.extend_from_slice(name);
+                out.push(b':');
+            }
+            write(row.get_ref(index)?, out);
+        }
+        out.push(close);
+        if RESULT_BYTES_MAX < out.len() {
+            return Err(StepError::TooLarge);
+        }
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn quoted(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len() + 2);
+    write_json(name, &mut out);
+    out
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}

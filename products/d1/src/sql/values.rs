@@ -1,0 +1,36 @@
+//! Values between SQLite and JSON, as D1 converts them (Cloudflare: D1, type conversion).
+
+use store::rusqlite::{
+    self,
+    types::{ToSqlOutput, Value, ValueRef},
+};
+
+use crate::model::Parameter;
+
+impl rusqlite::ToSql for Parameter {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Null => ToSqlOutput::Owned(Value::Null),
+            Self::Number(number) => ToSqlOutput::Owned(Value::Real(*number)),
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+        })
+    }
+}
+
+/// Writes a value: blobs as arrays of bytes, and infinity as JavaScript writes it to JSON.
+pub(super) fn write(value: ValueRef<'_>, out: &mut Vec<u8>) {
+    match value {
+        ValueRef::Null => out.extend_from_slice(b"null"),
+        ValueRef::Integer(number) => write_json(&number, out),
+        // `null` if it is not finite.
+        ValueRef::Real(number) => write_json(&number, out),
+        ValueRef::Text(text) => write_json(&String::from_utf8_lossy(text), out),
+        ValueRef::Blob(bytes) => write_json(bytes, out),
+    }
+}
+
+/// Writes anything that JSON can hold.
+pub(super) fn write_json(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("writing to memory does not fail");
+}

@@ -1,0 +1,166 @@
+//! One open database: its writer, its readers, and which of them a request goes to.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use store::StoreError;
+use tasks::Clock;
+use tokio::sync::oneshot;
+
+use super::{
+    readers::Readers,
+    writer::{Answer, Progress, Queue, Writer, lock},
+};
+use crate::{
+    D1Error,
+    error::SqlError,
+    model::QUERY_DURATION_MAX,
+    sql::{Done, Elsewhere, Ending, Work},
+};
+
+/// The database's file in its folder.
+const FILE: &str = "db.sqlite";
+
+/// A database's files, open.
+pub(crate) struct OpenDatabase {
+    inner: Arc<Inner>,
+    readers: Arc<Readers>,
+    clock: Clock,
+    /// Milliseconds since 1970 of the last request.
+    used_ms: AtomicU64,
+}
+
+struct Inner {
+    file: Arc<Path>,
+    queue: Mutex<Queue>,
+    writer: Mutex<Writer>,
+    progress: Arc<Progress>,
+}
+
+impl std::fmt::Debug for OpenDatabase {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("OpenDatabase").field("file", &self.inner.file).finish_non_exhaustive()
+    }
+}
+
+impl OpenDatabase {
+    /// Opens the database of a folder, and makes both if they are not there. Blocks on the disk.
+    pub(super) fn open(folder: &Path, clock: &Clock) -> Result<Self, StoreError> {
+        store::create_folder(folder)?;
+        let file: Arc<Path> = folder.join(FILE).into();
+        let progress = Arc::new(Progress::default());
+        let writer = Writer::open(&file, clock.clone(), Arc::clone(&progress))?;
+        store::sync_folder(folder)?;
+        let readers = Arc::new(Readers::new(Arc::clone(&file), clock.clone()));
+        let inner = Inner { file, queue: Mutex::default(), writer: Mutex::new(writer), progress };
+        let used_ms = AtomicU64::new(clock.unix_ms());
+        Ok(Self { inner: Arc::new(inner), readers, clock: clock.clone(), used_ms })
+    }
+
+    pub(super) fn used_ms(&self) -> u64 {
+        self.used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Runs a request; returns its answer and the commit that it saw.
+    pub(super) async fn query(&self, work: Work) -> Result<(Done, u64), D1Error> {
+        self.used_ms.store(self.clock.unix_ms(), Ordering::Relaxed);
+        let work = Arc::new(work);
+        if !begins_with_a_write(&work)
+            && let Some(done) = self.read(&work).await?
+        {
+            return Ok((done, 0));
+        }
+        self.write(move |writer| writer.run(&work)).await.map(|done| (done, 0))
+    }
+
+    /// Runs a request on a reader; `None` if it wants to change something.
+    async fn read(&self, work: &Arc<Work>) -> Result<Option<Done>, D1Error> {
+        let _turn = self.readers.turn().await?;
+        let ending = match self.readers.run(work, true)? {
+            Ending::Elsewhere(Elsewhere::SlowRead) => {
+                let (readers, work) = (Arc::clone(&self.readers), Arc::clone(work));
+                blocking(move || readers.run(&work, false)).await?
+            }
+            ending => ending,
+        };
+        // What was read may have been written a moment ago: it must not be told before it is safe.
+        self.inner.progress.settled().await;
+        match ending {
+            Ending::Done(done) => Ok(Some(done)),
+            Ending::Elsewhere(Elsewhere::Writer) => Ok(None),
+            Ending::Elsewhere(Elsewhere::SlowRead) => Err(SqlError::Timeout.into()),
+        }
+    }
+
+    /// Runs `work` on the writer in its turn; what it committed is on disk when this returns. It may happen even if the
+    /// caller goes away.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
+    ) -> Result<T, D1Error> {
+        let (caller, answer) = oneshot::channel();
+        let late = self.clock.monotonic() + QUERY_DURATION_MAX;
+        let clock = self.clock.clone();
+        let job = Box::new(move |writer: &mut Writer| -> Answer {
+            let outcome = if late <= clock.monotonic() {
+                Ok(Err(SqlError::QueuedTooLong.into()))
+            } else {
+                catch_unwind(AssertUnwindSafe(|| work(writer)))
+            };
+            Box::new(move |synced| {
+                let outcome = match (outcome, synced) {
+                    (Ok(Ok(_)), Err(error)) => Ok(Err(error.into())),
+                    (outcome, _) => outcome,
+                };
+                // A caller that went away is no matter.
+                let _ = caller.send(outcome);
+            })
+        });
+        let is_to_be_worked = lock(&self.inner.queue).push(job)?;
+        if is_to_be_worked {
+            let inner = Arc::clone(&self.inner);
+            tokio::task::spawn_blocking(move || inner.work_off());
+        }
+        match answer.await {
+            Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => Err(StoreError::Closed.into()),
+        }
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
+        self.inner.file.to_path_buf()
+    }
+}
+
+impl Inner {
+    fn work_off(&self) {
+        lock(&self.writer).work_off(&self.queue, |_frames| {});
+    }
+}
+
+/// Runs `work` on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(StoreError::Closed.into()),
+        },
+    }
+}
+
+/// Whether the first word says that something is to be changed: then a reader need not look at it.
+fn begins_with_a_write(work: &Work) -> bool {
+    const WORDS: [&str; 7] = ["insert", "update", "delete", "replace", "create", "alter", "drop"];
+    let Some(first) = work.queries.first() else { return false };
+    let text = first.sql.trim_start();
+    WORDS.iter().any(|word| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
+}

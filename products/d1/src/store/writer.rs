@@ -1,0 +1,207 @@
+//! The one connection that changes a database. Each request is a transaction of its own, committed without a sync; then one
+//! sync of the log covers all that wait, and only then are they answered. No thread is held while nothing is to be written.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use store::{
+    StoreError, fault,
+    rusqlite::{self, Connection},
+};
+use tasks::Clock;
+
+use crate::{
+    D1Error,
+    error::SqlError,
+    model::QUERY_DURATION_MAX,
+    sql::{self, Access, Done, Ending, Guard, Plans, Work},
+};
+
+/// Requests that may wait to change a database.
+const WRITES_WAITING_MAX: usize = 1024;
+
+/// Requests whose commits share a sync.
+const WRITES_PER_SYNC_MAX: usize = 256;
+
+/// Tells a caller, once it is known whether the sync succeeded.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// One caller's work.
+pub(super) type Job = Box<dyn FnOnce(&mut Writer) -> Answer + Send>;
+
+/// The jobs that wait.
+#[derive(Default)]
+pub(super) struct Queue {
+    jobs: VecDeque<Job>,
+    /// Somebody works them off.
+    is_worked: bool,
+}
+
+impl Queue {
+    /// Takes a job; says whether the caller must see to it that the queue is worked off.
+    pub(super) fn push(&mut self, job: Job) -> Result<bool, SqlError> {
+        if WRITES_WAITING_MAX <= self.jobs.len() {
+            return Err(SqlError::Overloaded);
+        }
+        self.jobs.push_back(job);
+        Ok(!std::mem::replace(&mut self.is_worked, true))
+    }
+
+    fn take(&mut self) -> Vec<Job> {
+        let count = self.jobs.len().min(WRITES_PER_SYNC_MAX);
+        if count == 0 {
+            self.is_worked = false;
+        }
+        self.jobs.drain(..count).collect()
+    }
+}
+
+/// How far the database's commits have come, in commits since it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Those that a reader may see.
+    begun: AtomicU64,
+    /// Those that are on disk.
+    synced: tokio::sync::watch::Sender<u64>,
+}
+
+impl Progress {
+    /// Waits until all that a reader may have seen by now is on disk.
+    pub(super) async fn settled(&self) {
+        let seen = self.begun.load(Ordering::Acquire);
+        if *self.synced.borrow() < seen {
+            // It ends with the writer, which never ends before it has said so.
+            drop(self.synced.subscribe().wait_for(|synced| seen <= *synced).await);
+        }
+    }
+}
+
+/// The connection and what belongs to it.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    guard: Guard,
+    plans: Plans,
+    clock: Clock,
+    log_path: PathBuf,
+    /// Opened with the first commit.
+    log: Option<File>,
+    /// Frames in the log after the last commit, as SQLite's hook reported them; 0 after it was looked at.
+    frames: Arc<AtomicU32>,
+    progress: Arc<Progress>,
+    file: Arc<Path>,
+}
+
+impl Writer {
+    pub(super) fn open(file: &Arc<Path>, clock: Clock, progress: Arc<Progress>) -> Result<Self, StoreError> {
+        let failed = |error: rusqlite::Error| StoreError::sqlite("open", file, &error);
+        let (mut connection, guard) = sql::open(file, Access::Write, clock.clone()).map_err(failed)?;
+        let frames = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&frames);
+        connection
+            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: i32| {
+                counter.store(u32::try_from(frames).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }))
+            .map_err(failed)?;
+        let log_path = PathBuf::from(format!("{}-wal", file.display()));
+        let (plans, file) = (Plans::default(), Arc::clone(file));
+        Ok(Self { connection, guard, plans, clock, log_path, log: None, frames, progress, file })
+    }
+
+    /// Runs a request's statements: all of them happen or none.
+    pub(super) fn run(&mut self, work: &Work) -> Result<Done, D1Error> {
+        self.transaction(|writer| {
+            writer.guard.begin(QUERY_DURATION_MAX, false);
+            let Self { connection, guard, plans, clock, .. } = writer;
+            match sql::run(connection, guard, plans, work, clock)? {
+                Ending::Done(done) => Ok(done),
+                // A connection that writes sends nothing elsewhere.
+                Ending::Elsewhere(_) => Err(SqlError::Timeout.into()),
+            }
+        })
+    }
+
+    /// Runs `work` in a transaction, and undoes it if it fails.
+    pub(super) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, D1Error>,
+    ) -> Result<T, D1Error> {
+        self.ours("BEGIN IMMEDIATE")?;
+        let outcome = work(self).and_then(|result| {
+            // Deferred foreign keys are checked here: it may be the person's doing if it fails.
+            self.progress.begun.fetch_add(1, Ordering::AcqRel);
+            self.commit()?;
+            Ok(result)
+        });
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            self.ours("ROLLBACK")?;
+        }
+        self.guard.end(&self.connection)?;
+        outcome
+    }
+
+    fn commit(&self) -> Result<(), D1Error> {
+        fault::point("d1: before commit");
+        let committed = self.guard.ours(|| self.connection.prepare_cached("COMMIT")?.execute([]));
+        fault::point("d1: committed");
+        committed.map(drop).map_err(|error| SqlError::from(error).into())
+    }
+
+    fn ours(&self, sql: &str) -> Result<(), StoreError> {
+        let done = self.guard.ours(|| self.connection.prepare_cached(sql)?.execute([]));
+        done.map(drop).map_err(|error| StoreError::sqlite("write to", &self.file, &error))
+    }
+
+    /// Brings the log to disk.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let failed = |error| StoreError::file("sync", &self.log_path, &error);
+        let log = match &self.log {
+            Some(log) => log,
+            None => self.log.insert(File::open(&self.log_path).map_err(failed)?),
+        };
+        log.sync_data().map_err(failed)
+    }
+
+    /// Runs a job; one that broke off within its transaction leaves none.
+    fn run_alone(&mut self, job: Job) -> Answer {
+        let answer = job(self);
+        if !self.connection.is_autocommit() {
+            // It cannot fail in a way that matters: what is not committed is not kept.
+            let _ = self.ours("ROLLBACK");
+        }
+        answer
+    }
+
+    /// Works off what waits, group by group, until nothing does.
+    pub(super) fn work_off(&mut self, queue: &Mutex<Queue>, mut after_group: impl FnMut(u32)) {
+        loop {
+            let jobs = lock(queue).take();
+            if jobs.is_empty() {
+                return;
+            }
+            let before = self.progress.begun.load(Ordering::Acquire);
+            let answers: Vec<Answer> = jobs.into_iter().map(|job| self.run_alone(job)).collect();
+            let begun = self.progress.begun.load(Ordering::Acquire);
+            let synced = if before == begun { Ok(()) } else { self.sync() };
+            fault::point("d1: synced");
+            // Those who wait for it are told even of a failure: they would wait for ever, and it is in the log.
+            self.progress.synced.send_replace(begun);
+            for answer in answers {
+                answer(synced.clone());
+            }
+            after_group(self.frames.load(Ordering::Relaxed));
+        }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A job that panics has changed nothing that the next one sees: its transaction is undone.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
