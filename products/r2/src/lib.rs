@@ -17,7 +17,7 @@ mod store;
 
 use std::sync::Arc;
 
-use ::model::BucketName;
+use ::model::{BucketName, BucketPlace};
 use ::store::{Failure, StoreError};
 use axum::{
     body::Body,
@@ -25,10 +25,7 @@ use axum::{
 };
 use product::{House, Product};
 
-pub use crate::{
-    domains::{BucketPlace, CustomDomain, Domains, NewDomain},
-    model::Usage,
-};
+pub use crate::{domains::Domains, model::Usage};
 pub use s3::{AccessKey, AccessKeys};
 
 use domains::DomainsLater;
