@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode};
+use axum::{Extension, extract::State, http::StatusCode};
 use model::{BucketDomain, BucketPlace, NewBucketDomain};
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Path, code};
 
 use super::Rooms;
-use crate::domains::Domains;
+use crate::{domains::Domains, model::Bucket};
 
 /// What the doors that speak TLS offer at the oldest; all of these are kept by that.
 const MIN_TLS: [&str; 3] = ["1.0", "1.1", "1.2"];
@@ -70,19 +70,19 @@ pub(super) struct Change {
 
 pub(super) async fn domain_list(
     State(rooms): State<Rooms>,
-    Path((_account, name)): Path<(String, String)>,
+    Extension(bucket): Extension<Bucket>,
 ) -> Result<Envelope<Listed>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     let domains = domains.list(bucket).await?.into_iter().map(WireDomain::from).collect();
     Ok(Envelope::new(Listed { domains }))
 }
 
 pub(super) async fn domain_create(
     State(rooms): State<Rooms>,
-    Path((_account, name)): Path<(String, String)>,
+    Extension(bucket): Extension<Bucket>,
     Json(new): Json<New>,
 ) -> Result<Envelope<WireDomain>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     let new = NewBucketDomain {
         hostname: new.domain,
         zone_id: new.zone_id,
@@ -95,18 +95,20 @@ pub(super) async fn domain_create(
 
 pub(super) async fn domain_read(
     State(rooms): State<Rooms>,
-    Path((_account, name, hostname)): Path<(String, String, String)>,
+    Extension(bucket): Extension<Bucket>,
+    Path((_account, _bucket, hostname)): Path<(String, String, String)>,
 ) -> Result<Envelope<WireDomain>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     Ok(Envelope::new(find(&**domains, bucket, &hostname).await?.into()))
 }
 
 pub(super) async fn domain_change(
     State(rooms): State<Rooms>,
-    Path((_account, name, hostname)): Path<(String, String, String)>,
+    Extension(bucket): Extension<Bucket>,
+    Path((_account, _bucket, hostname)): Path<(String, String, String)>,
     Json(change): Json<Change>,
 ) -> Result<Envelope<WireDomain>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     let old = find(&**domains, bucket, &hostname).await?;
     let new = NewBucketDomain {
         hostname: old.hostname,
@@ -120,18 +122,18 @@ pub(super) async fn domain_change(
 
 pub(super) async fn domain_delete(
     State(rooms): State<Rooms>,
-    Path((_account, name, hostname)): Path<(String, String, String)>,
+    Extension(bucket): Extension<Bucket>,
+    Path((_account, _bucket, hostname)): Path<(String, String, String)>,
 ) -> Result<Envelope<Removed>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     let domain = find(&**domains, bucket.clone(), &hostname).await?.hostname;
     domains.delete(bucket, domain.clone()).await?;
     Ok(Envelope::new(Removed { domain }))
 }
 
 impl Rooms {
-    /// The bucket that a caller names, and who keeps its hosts.
-    fn keeper(&self, name: &str) -> Result<(BucketPlace, &Arc<dyn Domains>), ApiError> {
-        let bucket = self.store.bucket_find(name)?;
+    /// A bucket as those who keep its hosts know it, and them.
+    fn keeper(&self, bucket: Bucket) -> Result<(BucketPlace, &Arc<dyn Domains>), ApiError> {
         let domains = self.domains.get().ok_or_else(|| ApiError::internal("the server is still starting"))?;
         Ok((BucketPlace { id: bucket.id, name: bucket.name.to_string() }, domains))
     }
