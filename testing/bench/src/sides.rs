@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duratio
 use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::json;
-use testkit::{Background, Clients, DataFolder, Project, Script, Server, Wrangler, command};
+use testkit::{
+    BUNDLED_KV_FOLDERS, BUNDLED_KV_SERVICES, Background, Clients, DataFolder, Project, Script, Server,
+    Wrangler, command,
+};
 
 use crate::{
     load::{self, Target},
@@ -175,7 +178,7 @@ impl Sides {
             started.pair = Some(Workerd::start(PAIR_CONFIG, &files).await?);
         }
         if needs(&[Side::BundledGet, Side::BundledPut]) {
-            let workerd = Workerd::start(BUNDLED_CONFIG, &[("worker.js", KV)]).await?;
+            let workerd = Workerd::start(&bundled_config(), &[("worker.js", KV)]).await?;
             load::once(&workerd.target("/fill")).await?;
             started.bundled = Some(workerd);
         }
@@ -311,7 +314,7 @@ impl Prepared {
         for (name, content) in files.iter().chain(&[("config.capnp", config)]) {
             fs::write(folder.path().join(name), content).with_context(|| format!("write {name}"))?;
         }
-        for name in ["state", "blobs"] {
+        for name in BUNDLED_KV_FOLDERS {
             fs::create_dir(folder.path().join(name)).with_context(|| format!("create {name}"))?;
         }
         let binary = folder.path().join("config.bin");
@@ -363,24 +366,22 @@ const config :Workerd.Config = (
     http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
 "#;
 
-/// workerd with its own KV: a Durable Object with SQLite behind the same binding.
-const BUNDLED_CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+/// workerd with its own KV.
+fn bundled_config() -> String {
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "app", worker = (
       modules = [(name = "worker.js", esModule = embed "worker.js")],
       compatibilityDate = "2026-11-01",
-      bindings = [(name = "KV", kvNamespace = (name = "kv", props = (json = "{\"namespace\":\"ns1\"}")))])),
-    (name = "kv", worker = (
-      modules = [(name = "kv.js", bundled = "/workerd/kv.js")], compatibilityDate = "2026-11-01",
-      bindings = [(name = "SHARD", durableObjectNamespace = "KVNamespace"), (name = "BLOBS", service = "blobs")],
-      durableObjectNamespaces = [(className = "KVNamespace", uniqueKey = "kv", enableSql = true)],
-      durableObjectStorage = (localDisk = "state"))),
-    (name = "state", disk = (path = "state", writable = true)),
-    (name = "blobs", disk = (path = "blobs", writable = true))],
+      bindings = [(name = "KV", kvNamespace = (name = "kv", props = (json = "{{\"namespace\":\"ns1\"}}")))])),
+    {BUNDLED_KV_SERVICES}],
   sockets = [(name = "http", service = "app",
     http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
-"#;
+"#
+    )
+}
 
 #[cfg(test)]
 mod tests {
