@@ -10,7 +10,7 @@ use super::find_database;
 use crate::{
     D1Error,
     model::{self, Format},
-    sql::{Results, Work},
+    sql::{Caller, Results, Work},
     store::Store,
 };
 
@@ -39,7 +39,8 @@ async fn answer(
     format: Format,
 ) -> Result<Envelope<Box<RawValue>>, ApiError> {
     let id = find_database(store, database)?.id;
-    let work = Work { queries: vec![query], format, results: Results::EachStatement };
+    let caller = Caller::default();
+    let work = Work { queries: vec![query], format, results: Results::EachStatement, caller };
     let (done, _bookmark) = store.query(id, work).await?;
     let text = String::from_utf8(done.json).map_err(|error| D1Error::RequestMalformed(error.to_string()))?;
     Ok(Envelope::new(RawValue::from_string(text).expect("results are written as JSON")))

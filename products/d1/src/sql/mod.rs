@@ -4,12 +4,13 @@
 mod connection;
 mod figures;
 mod guard;
+pub(crate) mod ours;
 mod run;
 mod split;
 mod values;
 
 pub(crate) use connection::{Access, open};
 pub(crate) use figures::Plans;
-pub(crate) use guard::Guard;
+pub(crate) use guard::{Caller, Guard};
 pub(crate) use run::{Done, Elsewhere, Ending, Results, Work, run};
 pub(crate) use split::{Piece, next_statement};

@@ -71,6 +71,7 @@ impl OpenDatabase {
     pub(super) async fn query(&self, work: Work) -> Result<(Done, u64), D1Error> {
         self.used_ms.store(self.clock.unix_ms(), Ordering::Relaxed);
         let work = Arc::new(work);
+        let _waiting = work.caller.waiting();
         if !begins_with_a_write(&work)
             && let Some(done) = self.read(&work).await?
         {

@@ -21,7 +21,7 @@ use crate::{
     D1Error,
     error::SqlError,
     model::QUERY_DURATION_MAX,
-    sql::{self, Access, Done, Ending, Guard, Plans, Work},
+    sql::{self, Access, Done, Ending, Guard, Plans, Work, ours},
 };
 
 /// Requests that may wait to change a database.
@@ -124,7 +124,7 @@ impl Writer {
     /// Runs a request's statements: all of them happen or none.
     pub(super) fn run(&mut self, work: &Work) -> Result<Done, D1Error> {
         self.transaction(|writer| {
-            writer.guard.begin(QUERY_DURATION_MAX, false);
+            writer.guard.begin(QUERY_DURATION_MAX, false, &work.caller);
             let Self { connection, guard, plans, clock, .. } = writer;
             match sql::run(connection, guard, plans, work, clock, None)? {
                 Ending::Done(done) => Ok(done),
@@ -139,7 +139,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, D1Error>,
     ) -> Result<T, D1Error> {
-        self.ours("BEGIN IMMEDIATE")?;
+        self.ours(ours::BEGIN_WRITE)?;
         let outcome = work(self).and_then(|result| {
             // Deferred foreign keys are checked here: it may be the person's doing if it fails.
             self.progress.begun.fetch_add(1, Ordering::AcqRel);
@@ -147,7 +147,7 @@ impl Writer {
             Ok(result)
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
-            self.ours("ROLLBACK")?;
+            self.ours(ours::ROLLBACK)?;
         }
         self.guard.end(&self.connection)?;
         outcome
@@ -155,7 +155,7 @@ impl Writer {
 
     fn commit(&self) -> Result<(), D1Error> {
         fault::point("d1: before commit");
-        let committed = self.guard.ours(|| self.connection.prepare_cached("COMMIT")?.execute([]));
+        let committed = self.guard.ours(|| self.connection.prepare_cached(ours::COMMIT)?.execute([]));
         self.progress.last_row.store(self.connection.last_insert_rowid(), Ordering::Relaxed);
         fault::point("d1: committed");
         committed.map(drop).map_err(|error| SqlError::from(error).into())
@@ -181,7 +181,7 @@ impl Writer {
         let answer = job(self);
         if !self.connection.is_autocommit() {
             // It cannot fail in a way that matters: what is not committed is not kept.
-            let _ = self.ours("ROLLBACK");
+            let _ = self.ours(ours::ROLLBACK);
         }
         answer
     }
