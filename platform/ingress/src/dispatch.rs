@@ -3,7 +3,7 @@
 use std::fmt;
 
 use engine::{Engine, StartError};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use model::VersionId;
@@ -25,8 +25,16 @@ pub trait Dispatch: Send + Sync {
 pub struct Answer {
     /// Its answer; one with status 101 can be taken over with `hyper::upgrade::on`.
     pub response: Response<Body>,
-    /// Keeps the process awake while a connection that was taken over lives.
-    pub hold: Option<Box<dyn Send>>,
+    /// For a connection that is taken over.
+    pub hold: Option<Hold>,
+}
+
+/// What ties a connection that was taken over to its process.
+pub struct Hold {
+    /// Keeps the process awake.
+    pub awake: Box<dyn Send>,
+    /// Ends when the process is about to: the client is to be sent away, and `awake` dropped.
+    pub parting: BoxFuture<'static, ()>,
 }
 
 impl fmt::Debug for Answer {
@@ -35,11 +43,19 @@ impl fmt::Debug for Answer {
     }
 }
 
+impl fmt::Debug for Hold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hold(…)")
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum DispatchError {
     /// There is no process.
     Start(StartError),
+    /// Another version answers now; nothing of the request reached a process: here it is again.
+    Replaced(Box<Request<RequestBody>>),
     /// Nothing of the request reached a process: here it is again.
     Unsent {
         /// As it was given.
@@ -58,11 +74,16 @@ impl Dispatch for Engine {
         request: Request<RequestBody>,
     ) -> BoxFuture<'a, Result<Answer, DispatchError>> {
         Box::pin(async move {
-            let lease = self.acquire(version).await.map_err(DispatchError::Start)?;
+            let lease = match self.acquire(version).await {
+                Ok(lease) => lease,
+                Err(StartError::Replaced(_)) => return Err(DispatchError::Replaced(Box::new(request))),
+                Err(error) => return Err(DispatchError::Start(error)),
+            };
             match lease.send(request.map(|body| body.map_err(Into::into).boxed_unsync())).await {
                 Ok(response) => {
                     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                    let hold = is_upgrade.then(|| Box::new(lease) as Box<dyn Send>);
+                    let hold =
+                        is_upgrade.then(|| Hold { parting: lease.parting().boxed(), awake: Box::new(lease) });
                     Ok(Answer { response: response.map(Body::process), hold })
                 }
                 Err(error) => Err(match error.request {

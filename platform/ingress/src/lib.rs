@@ -7,6 +7,7 @@ mod client;
 mod connection;
 mod dispatch;
 mod fault;
+mod frames;
 mod headers;
 mod host;
 pub mod limits;
@@ -33,7 +34,7 @@ use workers::Routes;
 pub use crate::{
     body::{Body, Inbound, RequestBody, RequestBodyError},
     client::{Client, Scheme},
-    dispatch::{Answer, Dispatch, DispatchError},
+    dispatch::{Answer, Dispatch, DispatchError, Hold},
     fault::FaultKind,
     headers::{CF_BLOB, CF_EW_VIA, CF_RAY, FORWARDED_PROTO},
     rollout::version_for,

@@ -1,6 +1,8 @@
 //! The life of one request: refuse what is not fit to be passed on, find the Worker, send, repeat what may be repeated,
 //! and hand the answer on.
 
+use std::time::Duration;
+
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, SERVER, TRANSFER_ENCODING},
@@ -23,6 +25,9 @@ use crate::{
 /// workerd's own answer when the Worker threw: told from a Worker's by `Connection: close` without `Content-Type`, neither
 /// of which a Worker can bring about together with this length (observed with the pinned version).
 const THREW_BODY_BYTES: &str = "21";
+
+/// Between the commit of a deployment and its publication lie some milliseconds.
+const REPLACED_PAUSE: Duration = Duration::from_millis(10);
 
 /// Paths that belong to the platform.
 const RESERVED_PATHS: &str = "/cdn-cgi/";
@@ -156,7 +161,7 @@ impl Ingress {
     async fn send(
         &self,
         route: &Route,
-        version: VersionId,
+        mut version: VersionId,
         mut request: Request<RequestBody>,
     ) -> Result<Answer, Fault> {
         let spare = engine::copy_if_repeatable(&request);
@@ -166,6 +171,19 @@ impl Ingress {
         loop {
             let cause = match self.0.dispatch.send(version, request).await {
                 Ok(answer) => return Ok(answer),
+                Err(DispatchError::Replaced(unsent)) if attempts < SEND_ATTEMPTS_MAX => {
+                    attempts += 1;
+                    request = *unsent;
+                    tokio::time::sleep(REPLACED_PAUSE).await;
+                    let newest = self.0.routes.find_script(&route.script);
+                    let newest = newest.and_then(|route| rollout::version_for(&route, request.headers()));
+                    version = newest.unwrap_or(version);
+                    "the version was replaced".to_owned()
+                }
+                Err(DispatchError::Replaced(_)) => {
+                    let cause = format!("`{}`: its versions replace each other", route.script);
+                    return Err(Fault::new(FaultKind::Unavailable, cause));
+                }
                 Err(DispatchError::Start(error)) => return Err(Fault::from_start(&route.script, &error)),
                 Err(DispatchError::Unsent { request: unsent, cause }) if attempts < SEND_ATTEMPTS_MAX => {
                     attempts += 1;
@@ -273,9 +291,9 @@ impl Fault {
             engine::StartError::Rejected(_) => FaultKind::Rejected,
             // Deleted between the look at the table and now.
             engine::StartError::Missing(_) => FaultKind::NotDeployed,
-            engine::StartError::CrashLoop { .. } | engine::StartError::Unavailable(_) => {
-                FaultKind::Unavailable
-            }
+            engine::StartError::Replaced(_)
+            | engine::StartError::CrashLoop { .. }
+            | engine::StartError::Unavailable(_) => FaultKind::Unavailable,
         };
         Self::new(kind, format!("`{script}`: {error}"))
     }

@@ -1,5 +1,5 @@
 //! WebSockets: recognising the request for one, and carrying bytes between the two connections afterwards. The frames
-//! themselves pass unread.
+//! themselves pass unread, but for where they end.
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Version,
@@ -8,9 +8,19 @@ use http::{
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tasks::Tasks;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio_util::sync::CancellationToken;
 
-use crate::{headers, limits, ray::Ray, settings::Settings};
+use crate::{
+    dispatch::Hold,
+    frames::{self, Frames},
+    headers, limits,
+    ray::Ray,
+    settings::Settings,
+};
+
+/// The close code for "come back in a moment" (IANA: WebSocket Close Code Number Registry, 1012 Service Restart).
+const SERVICE_RESTART: u16 = 1012;
 
 /// Whether the client asks for a WebSocket (RFC 6455 section 4.1).
 pub(crate) fn is_asked_for<B: http_body::Body>(request: &Request<B>) -> bool {
@@ -30,42 +40,51 @@ pub(crate) fn announce(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Carries bytes both ways until one side ends, or until the server has waited long enough while stopping. `hold` is
-/// kept until then.
+/// Carries bytes both ways until one side ends, or until the server has waited long enough while stopping. A client whose
+/// process is about to end is told so. `hold` is kept until then.
 pub(crate) fn carry(
     tasks: &Tasks,
     settings: &Settings,
     ray: Ray,
     client: OnUpgrade,
     process: OnUpgrade,
-    hold: Option<Box<dyn Send>>,
+    hold: Option<Hold>,
 ) {
     let stop = tasks.stop_token();
     let drain_timeout = settings.drain_timeout;
     tasks.spawn_draining("websocket", async move {
-        let _hold = hold;
         let stopped = async {
             stop.cancelled().await;
             tokio::time::sleep(drain_timeout).await;
         };
+        let parted = CancellationToken::new();
+        let held = async {
+            if let Some(Hold { awake, parting }) = hold {
+                parting.await;
+                parted.cancel();
+                drop(awake);
+            }
+            std::future::pending::<()>().await;
+        };
         let carried = async {
             match tokio::try_join!(client, process) {
-                Ok((client, process)) => carry_both(client, process).await,
+                Ok((client, process)) => carry_both(client, process, &parted).await,
                 Err(error) => tracing::debug!(%ray, %error, "A WebSocket did not open"),
             }
         };
         tokio::select! {
             () = carried => tracing::debug!(%ray, "A WebSocket ended"),
             () = stopped => tracing::debug!(%ray, "Cut a WebSocket that was open while the server stopped"),
+            () = held => {}
         }
     });
 }
 
-async fn carry_both(client: Upgraded, process: Upgraded) {
+async fn carry_both(client: Upgraded, process: Upgraded, parted: &CancellationToken) {
     let (client_reader, client_writer) = tokio::io::split(TokioIo::new(client));
     let (process_reader, process_writer) = tokio::io::split(TokioIo::new(process));
-    let mut inbound = std::pin::pin!(carry_one(client_reader, process_writer));
-    let mut outbound = std::pin::pin!(carry_one(process_reader, client_writer));
+    let mut inbound = std::pin::pin!(carry_in(client_reader, process_writer, parted));
+    let mut outbound = std::pin::pin!(carry_out(process_reader, client_writer, parted));
     // A side that has said its last word gets the other's last words, but does not keep it waiting for ever.
     tokio::select! {
         () = inbound.as_mut() => drop(tokio::time::timeout(limits::LINGER_TIMEOUT, outbound).await),
@@ -73,10 +92,51 @@ async fn carry_both(client: Upgraded, process: Upgraded) {
     }
 }
 
-async fn carry_one(reader: impl AsyncRead, writer: impl AsyncWrite) {
+/// From the client. What it still says when the process is about to end goes nowhere: the process would take its goodbye for
+/// a wish of its own.
+async fn carry_in(reader: impl AsyncRead, writer: impl AsyncWrite, parted: &CancellationToken) {
     let mut reader = std::pin::pin!(BufReader::with_capacity(limits::WEBSOCKET_BUFFER_BYTES, reader));
     let mut writer = std::pin::pin!(writer);
     // An error on either side means the same as an end: there is nobody to tell.
-    drop(tokio::io::copy_buf(&mut reader, &mut writer).await);
+    let copied = parted.run_until_cancelled(tokio::io::copy_buf(&mut reader, &mut writer)).await;
+    match copied {
+        Some(_) => drop(writer.shutdown().await),
+        None => drop(tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await),
+    }
+}
+
+/// From the process; at its parting a Close frame follows the last whole frame.
+async fn carry_out(reader: impl AsyncRead, writer: impl AsyncWrite, parted: &CancellationToken) {
+    let mut reader = std::pin::pin!(BufReader::with_capacity(limits::WEBSOCKET_BUFFER_BYTES, reader));
+    let mut writer = std::pin::pin!(writer);
+    let mut frames = Frames::default();
+    loop {
+        let length = tokio::select! {
+            biased;
+            () = parted.cancelled(), if frames.is_between() => {
+                drop(writer.write_all(&frames::close(SERVICE_RESTART)).await);
+                drop(writer.shutdown().await);
+                // The process's side stays open until the process ends, so that it does not take this for a goodbye.
+                drop(tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await);
+                return;
+            }
+            read = reader.fill_buf() => match read {
+                Ok(bytes) if !bytes.is_empty() => {
+                    frames.pass(bytes);
+                    let length = bytes.len();
+                    if writer.write_all(bytes).await.is_err() {
+                        break;
+                    }
+                    length
+                }
+                Ok(_) | Err(_) => break,
+            },
+        };
+        reader.as_mut().consume(length);
+        // Nothing more waits, so what was written must not wait either.
+        if reader.buffer().is_empty() && writer.flush().await.is_err() {
+            break;
+        }
+    }
     drop(writer.shutdown().await);
 }

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use engine::StartError;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
@@ -21,7 +21,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use ingress::{Answer, Body, Dispatch, DispatchError, RequestBody};
+use ingress::{Answer, Body, Dispatch, DispatchError, Hold, RequestBody};
 use model::VersionId;
 use tasks::Tasks;
 use tokio::{
@@ -32,6 +32,7 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{handshake::derive_accept_key, protocol::Role},
 };
+use tokio_util::sync::CancellationToken;
 
 pub(crate) type Reply = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
 
@@ -230,6 +231,8 @@ pub(crate) struct Way {
     pub(crate) mishaps: Arc<Mutex<VecDeque<Mishap>>>,
     /// Held by each taken-over connection; a weak pointer tells whether one is.
     pub(crate) hold: Arc<()>,
+    /// Cancelled when the process is about to end.
+    pub(crate) parting: CancellationToken,
 }
 
 impl Dispatch for Way {
@@ -257,8 +260,10 @@ impl Dispatch for Way {
             self.tasks.spawn_draining("way to the process", async move { drop(connection.await) });
             let response = sender.send_request(request).await;
             let response = response.map_err(|error| DispatchError::Lost(error.to_string()))?;
-            let hold = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
-                .then(|| Box::new(Arc::clone(&self.hold)) as Box<dyn Send>);
+            let hold = (response.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| Hold {
+                awake: Box::new(Arc::clone(&self.hold)),
+                parting: self.parting.clone().cancelled_owned().boxed(),
+            });
             Ok(Answer { response: response.map(Body::other), hold })
         })
     }

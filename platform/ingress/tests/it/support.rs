@@ -26,6 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 use workers::{Route, RouteTable, Routes, Share};
 
@@ -50,6 +51,7 @@ pub(crate) struct Door {
     pub(crate) notes: Arc<Notes>,
     pub(crate) mishaps: Arc<Mutex<VecDeque<Mishap>>>,
     pub(crate) hold: Arc<()>,
+    pub(crate) parting: CancellationToken,
     /// Those of the door; the process has its own, so that it outlives a stop of the door.
     pub(crate) tasks: Tasks,
     process_tasks: Tasks,
@@ -68,8 +70,14 @@ pub(crate) async fn door_with(change: impl FnOnce(&mut Settings)) -> Door {
     let (path, notes) = process::start(folder.path(), &process_tasks);
     let mishaps = Arc::<Mutex<VecDeque<Mishap>>>::default();
     let hold = Arc::new(());
-    let way =
-        Way { path, tasks: process_tasks.clone(), mishaps: Arc::clone(&mishaps), hold: Arc::clone(&hold) };
+    let parting = CancellationToken::new();
+    let way = Way {
+        path,
+        tasks: process_tasks.clone(),
+        mishaps: Arc::clone(&mishaps),
+        hold: Arc::clone(&hold),
+        parting: parting.clone(),
+    };
     let mut settings = Settings::new("localhost");
     change(&mut settings);
     let metrics = telemetry::Metrics::new();
@@ -92,6 +100,7 @@ pub(crate) async fn door_with(change: impl FnOnce(&mut Settings)) -> Door {
         notes,
         mishaps,
         hold,
+        parting,
         tasks,
         process_tasks,
         client_tasks: Tasks::new(),

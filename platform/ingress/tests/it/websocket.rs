@@ -7,7 +7,7 @@ use http::Request;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest},
+    tungstenite::{Error, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
 };
 
 use crate::support::{Door, HOST, door, door_with, empty, in_time};
@@ -63,6 +63,26 @@ async fn a_process_that_dies_ends_its_sockets() {
     in_time(socket.next()).await.unwrap().unwrap();
     door.stop_process().await;
     while let Some(Ok(_)) = in_time(socket.next()).await {}
+}
+
+#[tokio::test]
+async fn a_process_that_parts_sends_its_clients_away_with_1012() {
+    let door = door().await;
+    let mut socket = open(&door, "/socket").await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    in_time(socket.next()).await.unwrap().unwrap();
+    door.parting.cancel();
+    let Some(Ok(Message::Close(Some(close)))) = in_time(socket.next()).await else { panic!("a close frame") };
+    assert_eq!(close.code, CloseCode::Restart);
+    in_time(async {
+        while Arc::strong_count(&door.hold) != 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    while in_time(socket.next()).await.is_some() {}
+    drop(socket);
+    assert!(in_time(door.tasks.stop(Duration::from_secs(10))).await);
 }
 
 #[tokio::test]
