@@ -132,6 +132,17 @@ hex_id!(
     "namespace"
 );
 hex_id!(
+    /// A Durable Object namespace: what the ids of its objects are derived from and its folder is called, whatever the
+    /// class is called meanwhile.
+    ObjectNamespaceId,
+    "Durable Object namespace"
+);
+hex_id!(
+    /// The immutable name of a Worker, under which its Durable Objects are kept.
+    ScriptTag,
+    "script"
+);
+hex_id!(
     /// An API token; the token's secret text is never kept.
     TokenId,
     "token"

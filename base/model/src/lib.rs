@@ -6,8 +6,12 @@ mod ids;
 mod worker;
 
 pub use bucket::{BucketDomain, BucketName, BucketNameError, BucketPlace, NewBucketDomain};
-pub use ids::{AccountId, DatabaseId, DeploymentId, IdError, NamespaceId, TokenId, VersionId};
+pub use ids::{
+    AccountId, DatabaseId, DeploymentId, IdError, NamespaceId, ObjectNamespaceId, ScriptTag, TokenId,
+    VersionId,
+};
 pub use worker::{
     Binding, BindingKind, Caller, CallsKey, Compatibility, Entry, Entrypoint, Module, ModuleKind, NameError,
-    SCRIPT_NAME_BYTES_MAX, ScriptName, Secret, ServiceTarget, VersionMetadata, WorkerVersion,
+    ObjectClass, ObjectTarget, Objects, SCRIPT_NAME_BYTES_MAX, ScriptName, Secret, ServiceTarget,
+    VersionMetadata, WorkerVersion,
 };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BucketName, DatabaseId, NamespaceId, VersionId};
+use crate::{BucketName, DatabaseId, NamespaceId, ObjectNamespaceId, ScriptTag, VersionId};
 
 /// Longest script name: it is a label of the Worker's host name (RFC 1035).
 pub const SCRIPT_NAME_BYTES_MAX: usize = 63;
@@ -113,6 +113,8 @@ pub struct WorkerVersion {
     pub entry: Entry,
     /// All its files, the entry among them. Modules that a binding names (`WasmModule { part }` …) are here too.
     pub modules: Vec<Module>,
+    /// The Durable Objects of its Worker, if that has any.
+    pub objects: Option<Objects>,
 }
 
 impl WorkerVersion {
@@ -160,6 +162,28 @@ impl fmt::Debug for CallsKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("CallsKey(…)")
     }
+}
+
+/// The Durable Object classes of a Worker. One process at a time runs them all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objects {
+    /// Under which they are kept.
+    pub home: ScriptTag,
+    /// The classes; at least one.
+    pub classes: Vec<ObjectClass>,
+    /// Whether this version is the one that runs them.
+    pub is_owner: bool,
+}
+
+/// A class of Durable Objects and the namespace of its objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectClass {
+    /// The namespace, which outlives renames of the class.
+    pub namespace: ObjectNamespaceId,
+    /// The exported class.
+    pub name: String,
+    /// Whether its objects have the SQL API.
+    pub has_sql: bool,
 }
 
 /// The `version_metadata` binding's value, apart from the id.
@@ -261,6 +285,8 @@ pub enum BindingKind {
     D1(DatabaseId),
     /// Another Worker, or this one.
     Service(ServiceTarget),
+    /// A Durable Object class.
+    ObjectClass(ObjectTarget),
     /// Id, tag and time of the version itself.
     VersionMetadata,
     /// A WebAssembly module as a global (service-worker format); the part that holds it.
@@ -278,6 +304,15 @@ pub struct ServiceTarget {
     pub script: ScriptName,
     /// The way in.
     pub entrypoint: Entrypoint,
+}
+
+/// The Durable Object class behind a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectTarget {
+    /// The Worker that implements it; `None` is the one that has the binding.
+    pub script: Option<ScriptName>,
+    /// The class.
+    pub class: String,
 }
 
 /// A way into a Worker from another one.

@@ -1,14 +1,14 @@
 //! What a product is: the value it hands to the server, what it is given when it opens, and how it asks for a Worker to
 //! be run. It knows no product by name.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use axum::{
     body::Body,
     http::{Request, Response},
 };
 use futures_util::future::BoxFuture;
-use model::{AccountId, Caller, VersionId, WorkerVersion};
+use model::{AccountId, Caller, Objects, VersionId, WorkerVersion};
 use store::{Database, StoreError, Vault};
 use tasks::{Clock, Tasks};
 
@@ -98,10 +98,41 @@ pub trait VersionSource: Send + Sync {
 }
 
 /// A version that can run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Trial {
     /// How long its start took, in milliseconds.
     pub startup_ms: u64,
+    /// Those of its Durable Object classes that its code does not export.
+    pub missing_classes: Vec<String>,
+}
+
+/// Where Durable Objects are kept, as the engine sees it.
+pub trait ObjectHomes: Send + Sync {
+    /// Waits until no process has the home of these objects, and takes it for one.
+    fn claim<'a>(&'a self, objects: &'a Objects) -> BoxFuture<'a, io::Result<Claim>>;
+}
+
+/// The right to run the objects of one home.
+pub struct Claim {
+    /// The folder that the process is given, as an absolute path.
+    pub folder: PathBuf,
+    /// The home's lock. It is the process's own: given to it when it starts and kept nowhere else, the lock lasts exactly as
+    /// long as the process, also when the server is killed before it.
+    pub lock: OwnedFd,
+    /// To be dropped when the process has ended.
+    pub stay: Box<dyn Stay>,
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Claim").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// A process's stay in a home.
+pub trait Stay: Send + Sync {
+    /// When the earliest alarm that is pending is due, in milliseconds since 1970. Reads files.
+    fn next_alarm_ms(&self) -> Option<u64>;
 }
 
 /// Why a version cannot run.

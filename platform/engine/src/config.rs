@@ -3,8 +3,9 @@
 
 use model::{Binding, BindingKind, CallsKey, Entry, Entrypoint, Module, ModuleKind, WorkerVersion};
 use workerd_wire::{
-    BindingValue, Config, Designator, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind,
-    Socket, Worker, WorkerCode, headers,
+    BindingValue, Config, Designator, Disk, DurableObjectDesignator, DurableObjectNamespace,
+    DurableObjectStorage, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind, Socket,
+    Worker, WorkerCode, headers,
 };
 
 /// The socket on which the Worker's default export answers: its fetch handler, and calls from other Workers.
@@ -23,6 +24,18 @@ const EGRESS_ADDRESS: &str = "unix:egress";
 
 /// Names no script can have (a colon), so that ours and the user's never meet.
 const EGRESS_SERVICE: &str = "skerry:egress";
+const OBJECTS_SERVICE: &str = "skerry:objects";
+
+/// Where a process keeps the Durable Objects of its Worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Storage<'a> {
+    /// Its Worker has none.
+    None,
+    /// Nowhere: it is only tried.
+    Memory,
+    /// In this folder.
+    Folder(&'a str),
+}
 
 /// workerd's own module that makes a D1 database of a service.
 const D1_MODULE: &str = "cloudflare-internal:d1-api";
@@ -34,16 +47,19 @@ pub(crate) enum ConfigError {
     ModuleMissing(String),
     #[error("Module \"{0}\" is not valid UTF-8.")]
     ModuleNotText(String),
+    #[error("No Durable Objects are kept for class \"{0}\".")]
+    ObjectClassMissing(String),
 }
 
 /// The whole configuration, encoded for workerd's standard input.
 ///
 /// `ways` are the further ways in that other Workers want, besides the default export.
-/// `key` is that of the process's calls.
+/// `key` is that of the process's calls. `storage` is where its Durable Objects are.
 pub(crate) fn encode(
     version: &WorkerVersion,
     key: &CallsKey,
     ways: &[Entrypoint],
+    storage: Storage<'_>,
 ) -> Result<Vec<u8>, ConfigError> {
     let script = version.script.as_str();
     let texts = BindingTexts::new(version, key);
@@ -53,12 +69,22 @@ pub(crate) fn encode(
         compatibility_flags: version.compatibility.flags.iter().map(String::as_str).collect(),
         bindings: bindings(version, &texts)?,
         global_outbound: Some(service(EGRESS_SERVICE)),
+        durable_object_namespaces: object_namespaces(version),
+        durable_object_storage: match storage {
+            Storage::None => DurableObjectStorage::None,
+            Storage::Memory => DurableObjectStorage::InMemory,
+            Storage::Folder(_) => DurableObjectStorage::LocalDisk(OBJECTS_SERVICE),
+        },
         ..Worker::default()
     };
     let mut services = vec![
         Service { name: script, kind: ServiceKind::Worker(Box::new(worker)) },
         Service { name: EGRESS_SERVICE, kind: ServiceKind::External(egress()) },
     ];
+    if let Storage::Folder(path) = storage {
+        services
+            .push(Service { name: OBJECTS_SERVICE, kind: ServiceKind::Disk(Disk { path, writable: true }) });
+    }
     for (binding, text) in version.bindings.iter().zip(&texts.0) {
         if let Some(name) = &text.service {
             services
@@ -166,6 +192,7 @@ fn is_aside(version: &WorkerVersion, module: &Module) -> bool {
             | BindingKind::R2Bucket(_)
             | BindingKind::D1(_)
             | BindingKind::Service(_)
+            | BindingKind::ObjectClass(_)
             | BindingKind::VersionMetadata => false,
         })
 }
@@ -227,12 +254,25 @@ impl BindingTexts {
             },
             BindingKind::PlainText(_)
             | BindingKind::SecretText(_)
+            | BindingKind::ObjectClass(_)
             | BindingKind::WasmModule(_)
             | BindingKind::TextBlob(_)
             | BindingKind::DataBlob(_) => BindingText::default(),
         });
         Self(texts.collect())
     }
+}
+
+fn object_namespaces(version: &WorkerVersion) -> Vec<DurableObjectNamespace<'_>> {
+    let classes = version.objects.iter().flat_map(|objects| &objects.classes);
+    classes
+        .map(|class| DurableObjectNamespace {
+            class_name: &class.name,
+            unique_key: class.namespace.as_str(),
+            prevent_eviction: false,
+            enable_sql: class.has_sql,
+        })
+        .collect()
 }
 
 fn service_name(binding: &str) -> String {
@@ -249,6 +289,18 @@ fn bindings<'a>(
             Ok(workerd_wire::Binding { name: &binding.name, value: value(version, binding, text)? })
         })
         .collect()
+}
+
+/// workerd ends at a binding to a class that has no namespace.
+fn object_class<'a>(
+    version: &WorkerVersion,
+    class: &'a str,
+) -> Result<DurableObjectDesignator<'a>, ConfigError> {
+    let mut classes = version.objects.iter().flat_map(|objects| &objects.classes);
+    if !classes.any(|known| known.name == class) {
+        return Err(ConfigError::ObjectClassMissing(class.to_owned()));
+    }
+    Ok(DurableObjectDesignator { class_name: class, service_name: None })
 }
 
 fn value<'a>(
@@ -276,6 +328,9 @@ fn value<'a>(
         }
         BindingKind::Service(_) => {
             BindingValue::Service(service(texts.service.as_deref().unwrap_or_default()))
+        }
+        BindingKind::ObjectClass(target) => {
+            BindingValue::DurableObjectNamespace(object_class(version, &target.class)?)
         }
         BindingKind::WasmModule(part) => BindingValue::WasmModule(&module(version, part)?.content),
         BindingKind::TextBlob(part) => BindingValue::Text(text(module(version, part)?)?),

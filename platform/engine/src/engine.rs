@@ -14,13 +14,13 @@ use futures_util::{
     future::{BoxFuture, join_all},
 };
 use model::{Caller, Entrypoint, VersionId, WorkerVersion};
-use product::{ConnectionDoor, Runtime, Trial, TrialError, VersionSource};
+use product::{Claim, ConnectionDoor, ObjectHomes, Runtime, Trial, TrialError, VersionSource};
 use tasks::{Clock, Tasks};
 use telemetry::{Counter, Gauge, Histogram, Metrics};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config,
+    config::{self, Storage},
     error::StartError,
     flags::Answers,
     folder::Folders,
@@ -33,6 +33,9 @@ use crate::{
 const IDLE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Processes that end while they are being acquired: after so many tries the version counts as unavailable.
 const ACQUIRE_ATTEMPTS_MAX: usize = 5;
+
+/// A process is not put to sleep if an alarm of its Durable Objects is due so soon.
+const ALARM_SOON: Duration = Duration::from_secs(10);
 
 /// Work left to `waitUntil` when the server stops: whoever stops a server waits for it, so this is short.
 const WAIT_UNTIL_AT_SHUTDOWN: Duration = Duration::from_secs(1);
@@ -67,6 +70,8 @@ pub struct Wiring {
     pub bindings: Arc<dyn ConnectionDoor>,
     /// Takes what Workers send out.
     pub egress: Arc<dyn ConnectionDoor>,
+    /// Where Durable Objects are kept.
+    pub homes: Arc<dyn ObjectHomes>,
 }
 
 impl std::fmt::Debug for Wiring {
@@ -212,7 +217,9 @@ impl Engine {
                 State::Resting(until, cause) if now < *until => {
                     // What the author must mend is said as it is; a crash is said with the time until the next try.
                     return Err(match cause {
-                        StartError::Rejected(_) | StartError::Missing(_) => cause.clone(),
+                        StartError::Rejected(_) | StartError::Missing(_) | StartError::Replaced(_) => {
+                            cause.clone()
+                        }
                         StartError::CrashLoop { .. } | StartError::Unavailable(_) => {
                             StartError::CrashLoop { cause: cause.to_string(), retry_after: *until - now }
                         }
@@ -254,12 +261,18 @@ impl Engine {
         let loaded =
             loaded.map_err(|error| StartError::Unavailable(format!("read version {version}: {error}")))?;
         let worker = loaded.ok_or(StartError::Missing(version))?;
+        if worker.objects.as_ref().is_some_and(|objects| !objects.is_owner) {
+            return Err(StartError::Replaced(version));
+        }
         let caller = Arc::new(worker.caller());
         // Ends: each further round has fewer ways left to doubt.
         loop {
+            let claim = self.claim(&slot, &worker).await?;
+            let folder = claim.as_ref().map(|claim| claim.folder.to_string_lossy());
+            let storage = folder.as_deref().map_or(Storage::None, Storage::Folder);
             let ways = slot.ways();
-            let config = config::encode(&worker, &caller.calls_key, &ways)?;
-            let plan = Plan { caller: Arc::clone(&caller), config, ways: ways.clone() };
+            let config = config::encode(&worker, &caller.calls_key, &ways, storage)?;
+            let plan = Plan { caller: Arc::clone(&caller), config, ways: ways.clone(), claim };
             match self.start(plan).await {
                 Ok(process) => {
                     slot.prove(&ways);
@@ -271,11 +284,26 @@ impl Engine {
         }
     }
 
+    /// The right to run the version's Durable Objects. Waits until the process that has it has ended.
+    async fn claim(&self, slot: &Arc<Slot>, worker: &WorkerVersion) -> Result<Option<Claim>, StartError> {
+        let Some(objects) = &worker.objects else { return Ok(None) };
+        let claim = self.wiring().homes.claim(objects).await;
+        let claim = claim.map_err(|error| {
+            StartError::Unavailable(format!("take the Durable Objects of `{}`: {error}", worker.script))
+        })?;
+        if !self.is_current(slot) {
+            return Err(StartError::Replaced(worker.id));
+        }
+        Ok(Some(claim))
+    }
+
     async fn start(&self, plan: Plan) -> Result<Arc<Process>, StartError> {
+        Ok(self.0.workshop.start(plan, self.purpose()).await?)
+    }
+
+    fn purpose(&self) -> Purpose {
         let wiring = self.wiring();
-        let purpose =
-            Purpose::Worker { bindings: Arc::clone(&wiring.bindings), egress: Arc::clone(&wiring.egress) };
-        Ok(self.0.workshop.start(plan, purpose).await?)
+        Purpose::Worker { bindings: Arc::clone(&wiring.bindings), egress: Arc::clone(&wiring.egress) }
     }
 
     fn log_start(&self, version: VersionId, outcome: &Result<Arc<Process>, StartError>) {
@@ -321,6 +349,9 @@ impl Engine {
             tokio::time::sleep(interval).await;
             let slots: Vec<_> = self.slots().values().cloned().collect();
             for slot in slots {
+                if has_alarm_soon(&slot, idle_timeout, self.0.workshop.clock.unix_ms()).await {
+                    continue;
+                }
                 if let Some(process) = slot.take_idle(idle_timeout) {
                     self.drain_in_background(&process);
                 } else if let Some(process) = slot.running() {
@@ -359,8 +390,14 @@ impl Engine {
     async fn try_out(&self, worker: &WorkerVersion) -> Result<Trial, StartError> {
         self.refuse_experimental_flags(worker).await?;
         let caller = Arc::new(worker.caller());
-        let config = config::encode(worker, &caller.calls_key, &[])?;
-        let plan = Plan { caller, config, ways: Vec::new() };
+        let storage = if worker.objects.is_some() { Storage::Memory } else { Storage::None };
+        let config = config::encode(worker, &caller.calls_key, &[], storage)?;
+        let plan = Plan { caller, config, ways: Vec::new(), claim: None };
+        if worker.objects.is_some() {
+            // Another version's process may have the objects, so this one is not for its first request.
+            let (startup, missing_classes) = self.0.workshop.try_out(plan, self.purpose()).await?;
+            return Ok(Trial { startup_ms: millis(startup), missing_classes });
+        }
         let engine = self.clone();
         let slot = self.slot(worker.id);
         let start = slot.with_state(|state| {
@@ -372,7 +409,7 @@ impl Engine {
         if outcome.is_err() {
             self.slots().remove(&worker.id);
         }
-        Ok(Trial { startup_ms: millis(outcome?.startup) })
+        Ok(Trial { startup_ms: millis(outcome?.startup), missing_classes: Vec::new() })
     }
 
     async fn refuse_experimental_flags(&self, worker: &WorkerVersion) -> Result<(), StartError> {
@@ -385,7 +422,7 @@ impl Engine {
             None => {
                 let caller = Caller { bindings: HashMap::new(), ..worker.caller() };
                 let config = config::encode_probe(compatibility, worker.script.as_str());
-                let plan = Plan { caller: Arc::new(caller), config, ways: Vec::new() };
+                let plan = Plan { caller: Arc::new(caller), config, ways: Vec::new(), claim: None };
                 let outcome = self.0.workshop.start(plan, Purpose::FlagProbe).await;
                 let answer = match outcome {
                     Ok(process) => {
@@ -421,6 +458,16 @@ impl Engine {
     fn wiring(&self) -> &Wiring {
         self.0.wiring.get().expect("the server connects the engine before it opens its doors")
     }
+}
+
+/// Whether the version's process has nothing to do but an alarm, or its repetition, that is due soon: it would hardly have
+/// ended before it was to start again.
+async fn has_alarm_soon(slot: &Arc<Slot>, idle_timeout: Duration, now_ms: u64) -> bool {
+    let Some(process) = slot.running().filter(|process| process.is_idle(idle_timeout)) else { return false };
+    let stay = process.stay().clone();
+    let Some(stay) = stay else { return false };
+    let next_ms = tokio::task::spawn_blocking(move || stay.next_alarm_ms()).await.unwrap_or_default();
+    next_ms.is_some_and(|next_ms| next_ms <= now_ms.saturating_add(millis(ALARM_SOON)))
 }
 
 /// What a look at a version's slot gave.

@@ -19,6 +19,9 @@ pub enum StartError {
     /// The version does not exist (any more).
     #[error("version {0} does not exist")]
     Missing(VersionId),
+    /// It may not run the Durable Objects of its Worker: another version answers now.
+    #[error("version {0} was replaced")]
+    Replaced(VersionId),
     /// It crashed again and again; it is started anew once the time has passed.
     #[error("the Worker's process keeps ending ({cause}); it is started again in {} s", retry_after.as_secs().max(1))]
     CrashLoop {
@@ -60,9 +63,10 @@ impl From<StartError> for TrialError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Rejected(message) => Self::Rejected(message),
-            StartError::Missing(_) | StartError::CrashLoop { .. } | StartError::Unavailable(_) => {
-                Self::Unavailable(error.to_string())
-            }
+            StartError::Missing(_)
+            | StartError::Replaced(_)
+            | StartError::CrashLoop { .. }
+            | StartError::Unavailable(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

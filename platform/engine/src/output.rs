@@ -18,6 +18,8 @@ pub(crate) struct Output {
     caller: Arc<Caller>,
     /// `Some` while the process starts.
     startup_errors: Arc<Mutex<Option<Vec<String>>>>,
+    /// Classes of Durable Objects that it was told of and does not export.
+    missing_classes: Arc<Mutex<Vec<String>>>,
 }
 
 /// A line as workerd writes it with `structuredLogging`.
@@ -31,7 +33,11 @@ struct Line {
 
 impl Output {
     pub(crate) fn new(caller: Arc<Caller>) -> Self {
-        Self { caller, startup_errors: Arc::new(Mutex::new(Some(Vec::new()))) }
+        Self {
+            caller,
+            startup_errors: Arc::new(Mutex::new(Some(Vec::new()))),
+            missing_classes: Arc::default(),
+        }
     }
 
     /// Reads `pipe` to its end.
@@ -68,6 +74,11 @@ impl Output {
         }
     }
 
+    /// The classes of Durable Objects that the process does not export, as far as it has said so.
+    pub(crate) fn missing_classes(&self) -> Vec<String> {
+        self.missing_classes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn take(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         let parsed: Line = serde_json::from_str(&text).unwrap_or_else(|_| Line {
@@ -75,6 +86,12 @@ impl Output {
             message: text.into_owned(),
             source: Some(String::new()),
         });
+        if parsed.source.is_some()
+            && let Some(class) = missing_class(&parsed.message)
+        {
+            self.missing_classes.lock().unwrap_or_else(PoisonError::into_inner).push(class.to_owned());
+            return;
+        }
         if parsed.source.is_some() && self.keep_startup_error(&parsed) {
             return;
         }
@@ -98,6 +115,12 @@ impl Output {
         }
         true
     }
+}
+
+/// The class of Durable Objects that workerd misses. It says so in passing, and starts all the same.
+fn missing_class(message: &str) -> Option<&str> {
+    let rest = message.strip_prefix("A DurableObjectNamespace in the config referenced the class \"")?;
+    rest.split_once('"').map(|(class, _)| class)
 }
 
 /// An exception of user code without the place in workerd's own source: `Uncaught exception: workerd/jsg/value.h:1456:

@@ -5,14 +5,14 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use http::{Request, Response};
 use hyper::upgrade::Upgraded;
 use model::{Caller, Entrypoint};
-use product::ConnectionDoor;
+use product::{Claim, ConnectionDoor, Stay};
 use rustix::{
     pipe::PipeFlags,
     process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus},
@@ -23,6 +23,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, unix::AsyncFd},
     net::{UnixListener, unix::pipe},
     sync::Semaphore,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use workerd_wire::command_line;
@@ -43,6 +44,11 @@ const CONNECTIONS_MAX: usize = 2048;
 const STARTUP_CPU_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// A process that was told to end and holds nothing any more gets this long before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long requests that run may take to end when the Durable Objects are to be handed to another process: new requests
+/// wait as long.
+const HANDOVER_REQUESTS: Duration = Duration::from_secs(5);
+/// The same for what they left to `waitUntil`.
+const HANDOVER_WAIT_UNTIL: Duration = Duration::from_millis(500);
 /// A process that dies closes its sockets some milliseconds before its end is seen; so long an error waits for that.
 const END_NOTICE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Linux counts CPU time for user space in hundredths of a second on every architecture (`USER_HZ`).
@@ -96,6 +102,17 @@ pub(crate) struct Patience {
     pub(crate) wait_until_at_shutdown: Duration,
 }
 
+impl Patience {
+    /// The same for a process that another one waits for.
+    fn while_others_wait(self) -> Self {
+        Self {
+            requests: self.requests.min(HANDOVER_REQUESTS),
+            wait_until: self.wait_until.min(HANDOVER_WAIT_UNTIL),
+            wait_until_at_shutdown: self.wait_until_at_shutdown.min(HANDOVER_WAIT_UNTIL),
+        }
+    }
+}
+
 /// What a process is started with.
 pub(crate) struct Plan {
     pub(crate) caller: Arc<Caller>,
@@ -103,6 +120,8 @@ pub(crate) struct Plan {
     pub(crate) config: Vec<u8>,
     /// The further ways in that it has.
     pub(crate) ways: Vec<Entrypoint>,
+    /// The right to the Durable Objects that it runs, if it runs any.
+    pub(crate) claim: Option<Claim>,
 }
 
 /// What a process is started for.
@@ -114,7 +133,6 @@ pub(crate) enum Purpose {
 }
 
 /// A process that answers on its sockets.
-#[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) caller: Arc<Caller>,
     pub(crate) startup: Duration,
@@ -126,6 +144,12 @@ pub(crate) struct Process {
     streams: Usage,
     /// Cancelled when it is being put to rest: the streams are to end as soon as nothing is open over them.
     resting: CancellationToken,
+    /// Cancelled when its WebSockets are to be closed.
+    parting: CancellationToken,
+    /// Its stay with the Durable Objects that it runs, until it has ended.
+    stay: Mutex<Option<Arc<dyn Stay>>>,
+    /// Whether it runs Durable Objects.
+    has_objects: bool,
     /// The further ways in, besides the default export.
     ways: Vec<Entrypoint>,
     /// One for each way in, the default export's first.
@@ -133,6 +157,20 @@ pub(crate) struct Process {
     clock: Clock,
     /// Cancelled when the process has ended.
     ended: CancellationToken,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Process").field("script", &self.caller.script).finish_non_exhaustive()
+    }
+}
+
+/// A process that listens, before its first request.
+struct Started {
+    process: Arc<Process>,
+    output: Output,
+    /// Ends when all that it printed was read.
+    printed: JoinHandle<()>,
 }
 
 /// The operating system's handle: signals through it never hit another process that got the same number.
@@ -162,7 +200,29 @@ enum End {
 impl Workshop {
     /// Starts a process with an encoded configuration and waits until its socket answers.
     pub(crate) async fn start(&self, plan: Plan, purpose: Purpose) -> Result<Arc<Process>, StartFailure> {
-        let Plan { caller, config, ways } = plan;
+        let Started { process, output, .. } = self.start_listening(plan, purpose).await?;
+        output.end_startup_well();
+        Ok(process)
+    }
+
+    /// Starts a process to see whether it can, and ends it. Also says which classes of Durable Objects it does not export.
+    pub(crate) async fn try_out(
+        &self,
+        plan: Plan,
+        purpose: Purpose,
+    ) -> Result<(Duration, Vec<String>), StartFailure> {
+        let Started { process, output, printed } = self.start_listening(plan, purpose).await?;
+        process.kill();
+        process.wait_for_end().await;
+        drop(tokio::time::timeout(END_TIMEOUT, printed).await);
+        let missing = output.missing_classes();
+        output.end_startup_well();
+        Ok((process.startup, missing))
+    }
+
+    async fn start_listening(&self, plan: Plan, purpose: Purpose) -> Result<Started, StartFailure> {
+        let Plan { caller, config, ways, claim } = plan;
+        let (lock, stay) = claim.map(|Claim { lock, stay, .. }| (lock, Arc::from(stay))).unzip();
         let sockets = config::socket_names(&ways);
         let started_at = self.clock.monotonic();
         let folder = self.folders.create()?;
@@ -177,13 +237,13 @@ impl Workshop {
             }
             Purpose::FlagProbe => &command_line::SERVE_WITHOUT_EXPERIMENTAL,
         };
-        let (control, child) = self.fork(&folder, arguments, &sockets).await?;
+        let (control, child) = self.fork(&folder, arguments, &sockets, lock).await?;
         let handle = Handle { pid: child.pid, pidfd: watch_end(child.pidfd)? };
         // From here on a failure must not leave the process behind.
         let guard = KillGuard { handle: Some(handle) };
         let output = Output::new(Arc::clone(&caller));
         let stdout = pipe::Receiver::from_owned_fd(child.stdout)?;
-        self.tasks.spawn_draining("process-stdout", output.clone().read(stdout));
+        let printed = self.tasks.spawn_draining("process-stdout", output.clone().read(stdout));
         let stderr = pipe::Receiver::from_owned_fd(child.stderr)?;
         let errors_read = self.tasks.spawn_draining("process-stderr", output.clone().read(stderr));
         let stdin = pipe::Sender::from_owned_fd(child.stdin)?;
@@ -196,7 +256,6 @@ impl Workshop {
             drop(tokio::time::timeout(END_TIMEOUT, errors_read).await);
             return Err(StartFailure::Refused(output.end_startup()));
         }
-        output.end_startup_well();
         doors.disarm();
         let now = self.clock.monotonic();
         let process = Arc::new(Process {
@@ -208,13 +267,16 @@ impl Workshop {
             usage: Usage::default(),
             streams: Usage::default(),
             resting: CancellationToken::new(),
+            parting: CancellationToken::new(),
+            has_objects: stay.is_some(),
+            stay: Mutex::new(stay),
             ways,
             pools: sockets.into_iter().map(|name| Arc::new(Pool::new(name, self.tasks.clone()))).collect(),
             clock: self.clock.clone(),
             ended,
         });
         process.usage.begin(self.clock.unix_ms());
-        Ok(process)
+        Ok(Started { process, output, printed })
     }
 
     fn open_door(
@@ -241,11 +303,13 @@ impl Workshop {
         folder: &Folder,
         arguments: &[&str],
         sockets: &[String],
+        lock: Option<OwnedFd>,
     ) -> io::Result<(OwnedFd, Child)> {
         let (control, control_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         arguments.push(command_line::control_fd(control_write.as_raw_fd()).into());
         let mut inherited = vec![control_write];
+        inherited.extend(lock);
         for name in sockets {
             let listener = OwnedFd::from(folder.listen(name)?);
             arguments.push(command_line::socket_fd(name, listener.as_raw_fd()).into());
@@ -438,26 +502,43 @@ impl Process {
         self.usage.close_if_idle(self.clock.unix_ms(), idle_ms)
     }
 
+    /// Whether nobody uses it, and nobody has for `idle`.
+    pub(crate) fn is_idle(&self, idle: Duration) -> bool {
+        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        self.usage.is_idle(self.clock.unix_ms(), idle_ms)
+    }
+
     /// Waits for its end and reaps it. Called by one task only.
     pub(crate) async fn wait_for_end(&self) -> Ended {
         let end = self.handle.wait().await.to_string();
         let is_expected = self.usage.is_closed();
         self.usage.close();
         self.ended.cancel();
+        self.stay().take();
         Ended { end, is_expected }
     }
 
-    /// Gives no more leases and has the streams ended once nothing is open over them.
+    /// Gives no more leases and has the streams ended once nothing is open over them. Where the next process waits for the
+    /// end of this one, WebSockets are closed at once.
     pub(crate) fn rest(&self) {
         self.usage.close();
         self.streams.close();
         self.resting.cancel();
+        if self.has_objects {
+            self.parting.cancel();
+        }
+    }
+
+    /// Its stay with the Durable Objects that it runs.
+    pub(crate) fn stay(&self) -> MutexGuard<'_, Option<Arc<dyn Stay>>> {
+        self.stay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes no new requests, lets those that run come to their end within `patience.requests`, gives what they left to
     /// `waitUntil` the time `patience.wait_until` counted from the last answer, then ends the process.
     pub(crate) async fn drain(&self, patience: Patience, stopping: &CancellationToken) {
         self.rest();
+        let patience = if self.has_objects { patience.while_others_wait() } else { patience };
         let unused = async {
             // In this order: a stream without a lease may take one until it ends.
             self.streams.drained().await;
@@ -478,6 +559,14 @@ impl Process {
                 () = self.unused_for(patience.wait_until) => {}
                 () = async { stopping.cancelled().await; self.unused_for(patience.wait_until_at_shutdown).await } => {}
             }
+        }
+        self.parting.cancel();
+        if self.has_objects {
+            // What was answered is on disk. Told to end, workerd would wait for its WebSockets, and run what objects do when
+            // a client leaves, while the client is about to come back to the next process.
+            self.kill();
+            self.ended.cancelled().await;
+            return;
         }
         self.handle.signal(Signal::TERM);
         tokio::time::timeout(END_TIMEOUT, self.ended.cancelled()).await.ok();
@@ -549,6 +638,11 @@ impl Lease {
         };
         self.pool = Arc::clone(&self.process.pools[index + 1]);
         Ok(self)
+    }
+
+    /// Waits until the process's WebSockets are to be closed: it is about to end.
+    pub fn parting(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.process.parting.clone().cancelled_owned()
     }
 
     /// The process's number.

@@ -147,6 +147,8 @@ impl Slot {
         let mut inner = self.lock();
         match outcome {
             Ok(process) => inner.state = State::Running(Arc::clone(process)),
+            // That another version answers now is no failure.
+            Err(StartError::Replaced(_)) => inner.state = State::Stopped,
             Err(error) => inner.fail(error.clone(), now),
         }
     }

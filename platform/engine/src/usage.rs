@@ -50,6 +50,11 @@ impl Usage {
             && self.state.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// Whether nobody holds a lease and the last one ended `idle_ms` or more ago.
+    pub(crate) fn is_idle(&self, now_ms: u64, idle_ms: u64) -> bool {
+        idle_ms <= self.unused_ms(now_ms) && self.state.load(Ordering::Acquire) == 0
+    }
+
     /// Starts the idle time of a process that has not been used yet.
     pub(crate) fn begin(&self, now_ms: u64) {
         self.last_used_ms.store(now_ms, Ordering::Relaxed);

@@ -85,6 +85,7 @@ impl Bindings {
                 BindingKind::PlainText(_)
                 | BindingKind::Json(_)
                 | BindingKind::SecretText(_)
+                | BindingKind::ObjectClass(_)
                 | BindingKind::VersionMetadata
                 | BindingKind::WasmModule(_)
                 | BindingKind::TextBlob(_)

@@ -8,6 +8,7 @@ mod certificates;
 mod credentials;
 mod local;
 mod lock;
+mod object_registry;
 mod public_buckets;
 mod server;
 mod services;

@@ -10,12 +10,14 @@ use std::{
 };
 
 use acme::{AcmeError, Nudge};
+use axum::Router;
 use control_plane::{ControlPlane, Tokens};
+use durable_objects::DurableObjects;
 use engine::{Engine, LocateError, Search, Wiring};
 use futures_util::{FutureExt, future::BoxFuture};
 use ingress::{Colo, Ingress, Tls, TlsError};
 use model::{BucketName, DatabaseId, NamespaceId};
-use product::{House, Product};
+use product::{Dataset, House, Product};
 use settings::{Environment, Settings};
 use store::{Database, Migration, Options, StoreError, Vault, VaultError};
 use tasks::{Clock, Tasks};
@@ -31,6 +33,7 @@ use crate::{
     credentials::Credentials,
     local::Local,
     lock::{Lock, LockError},
+    object_registry::ObjectRegistry,
     public_buckets::{BucketDomains, PublicBuckets},
     services::{Services, Waiting},
 };
@@ -146,7 +149,7 @@ impl Server {
         let products = open_products(&house, &settings, &http).await?;
         let ingress = open_ingress(&house, &settings, &products, &engine, &doors, &metrics);
         show_usage(&products.kv.namespaces, &products.r2.buckets, &metrics);
-        let Products { kv, r2, d1, workers, routes, register, sites } = products;
+        let Products { kv, r2, d1, objects, workers, routes, register, sites } = products;
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
         let local_hosts = Local::new(ingress.clone(), routes.clone(), sites);
         let egress = open_egress(&house, &settings, local_hosts)?;
@@ -159,15 +162,19 @@ impl Server {
             source: register.clone(),
             bindings: Arc::new(bindings),
             egress: Arc::new(egress),
+            homes: Arc::new(objects.homes.clone()),
         });
         register.attach(Arc::new(engine.clone()));
+        let namespaces = ObjectRegistry { register, engine: engine.clone() };
+        objects.homes.attach(Arc::new(namespaces), &house.tasks);
 
         let s3_router = r2.buckets.s3(Arc::new(S3Keys(tokens.clone())), &settings.server.base_domain);
+        let (rest, datasets) = for_the_api([workers, kv.product, r2.product, d1.product, objects.product]);
         let router = control_plane::router(ControlPlane {
             account: house.account.clone(),
             tokens,
-            products: vec![workers.rest, kv.product.rest, r2.product.rest, d1.product.rest],
-            datasets: [r2.product.datasets, d1.product.datasets].into_iter().flatten().collect(),
+            products: rest,
+            datasets,
             metrics: Arc::new(move || metrics.render()),
             is_loopback: local(&api).ip().is_loopback(),
         });
@@ -239,11 +246,19 @@ impl Server {
     }
 }
 
+/// What the products give to the API.
+fn for_the_api(products: [Product; 5]) -> (Vec<Router>, Vec<Dataset>) {
+    let (rest, datasets): (Vec<_>, Vec<_>) =
+        products.into_iter().map(|product| (product.rest, product.datasets)).unzip();
+    (rest, datasets.into_iter().flatten().collect())
+}
+
 /// The rooms, open.
 struct Products {
     kv: kv::Kv,
     r2: r2::R2,
     d1: d1::D1,
+    objects: DurableObjects,
     workers: Product,
     routes: Routes,
     register: Arc<Register>,
@@ -258,6 +273,7 @@ async fn open_products(
     let kv = kv::open(house).await.map_err(failed("kv"))?;
     let r2 = r2::open(house, &settings.server.base_domain).await.map_err(failed("r2"))?;
     let d1 = d1::open(house).map_err(failed("d1"))?;
+    let objects = durable_objects::open(house).map_err(failed("durable-objects"))?;
     let checks =
         Arc::new(Exists { kv: kv.namespaces.clone(), r2: r2.buckets.clone(), d1: d1.databases.clone() });
     let (workers, routes, register) = workers::open(house, workers_settings(settings, http), checks)
@@ -265,7 +281,7 @@ async fn open_products(
         .map_err(failed("the register of Workers"))?;
     let sites = PublicBuckets { buckets: r2.buckets.clone(), routes: routes.clone() };
     r2.buckets.attach(Arc::new(BucketDomains(Arc::clone(&register))));
-    Ok(Products { kv, r2, d1, workers, routes, register, sites })
+    Ok(Products { kv, r2, d1, objects, workers, routes, register, sites })
 }
 
 fn open_ingress(

@@ -10,7 +10,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, Response, StatusCode, header},
 };
-use engine::{CallsLease, Engine, Lease, RequestBody};
+use engine::{CallsLease, Engine, Lease, RequestBody, StartError};
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -102,8 +102,10 @@ impl Binding {
     /// `None` if the version was replaced meanwhile.
     async fn lease(&self, version: VersionId) -> Result<Option<Lease>, String> {
         let engine = &self.services.engine;
-        let lease =
-            engine.acquire_by(version, &self.target.entrypoint).await.map_err(|error| error.to_string())?;
+        let lease = match engine.acquire_by(version, &self.target.entrypoint).await {
+            Err(StartError::Replaced(_)) => return Ok(None),
+            acquired => acquired.map_err(|error| error.to_string())?,
+        };
         let is_deployed = |route: Arc<Route>| route.versions.iter().any(|share| share.version == version);
         if lease.is_some() && !self.route().is_ok_and(is_deployed) {
             // It was retired before we asked for it: we have started it again, and nobody else would put it to rest.
@@ -162,8 +164,12 @@ impl Services {
             let (Ok(caller), Ok(target)) = (caller.await, target.await) else { return };
             let (mut caller, mut target) = (TokioIo::new(caller), TokioIo::new(target));
             let size = SPLICE_BUFFER_BYTES;
+            let carried = tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut target, size, size);
             // An error is an end: both sides see their stream close.
-            tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut target, size, size).await.ok();
+            tokio::select! {
+                _ = carried => {}
+                () = lease.parting() => {}
+            }
             drop(lease);
         });
     }

@@ -102,12 +102,13 @@ async fn open(folder: &TempDir) -> (Router, String) {
     let (workers, _, _) =
         workers::open(&house, settings, Arc::new(Nothing)).await.expect("the register opens");
     let kv = kv::open(&house).await.expect("KV opens");
+    let objects = durable_objects::open(&house).expect("the objects open");
     let r2 = r2::open(&house, "localhost").await.expect("R2 opens");
     let d1 = d1::open(&house).expect("D1 opens");
     let router = control_plane::router(ControlPlane {
         account: house.account.clone(),
         tokens,
-        products: vec![workers.rest, kv.product.rest, r2.product.rest, d1.product.rest],
+        products: vec![workers.rest, kv.product.rest, r2.product.rest, d1.product.rest, objects.product.rest],
         datasets: r2.product.datasets,
         metrics: Arc::new(String::new),
         is_loopback: true,

@@ -1,7 +1,7 @@
 //! Bindings as the API writes them, to and from what a version holds. The same form, without secret text, is what is
 //! kept with a version and shown to clients.
 
-use model::{Binding, BindingKind, Entrypoint, Secret, ServiceTarget, VersionId};
+use model::{Binding, BindingKind, Entrypoint, ObjectTarget, Secret, ServiceTarget, VersionId};
 use serde_json::{Value, json};
 
 use crate::error::WorkersError;
@@ -72,11 +72,16 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
         }
         "d1" => {
             // `database_id` is its name in configuration files and in newer clients.
-            let id = text(raw, "id").or(text(raw, "database_id")).ok_or_else(|| lacks("id"))?;
+            let id = text(raw, "id").or_else(|| text(raw, "database_id")).ok_or_else(|| lacks("id"))?;
             let missing = |_cause| WorkersError::DatabaseMissing { binding: name.clone(), id: id.to_owned() };
             BindingKind::D1(id.parse().map_err(missing)?)
         }
         "service" => BindingKind::Service(service(raw, needed("service")?)?),
+        "durable_object_namespace" => {
+            let script = text(raw, "script_name").map(str::parse).transpose();
+            let script = script.map_err(WorkersError::NameInvalid)?;
+            BindingKind::ObjectClass(ObjectTarget { script, class: needed("class_name")? })
+        }
         "version_metadata" => BindingKind::VersionMetadata,
         "wasm_module" => BindingKind::WasmModule(needed("part")?),
         "text_blob" => BindingKind::TextBlob(needed("part")?),
@@ -101,6 +106,7 @@ pub(crate) fn describe(binding: &Binding) -> Value {
         BindingKind::R2Bucket(bucket) => json!({"name": name, "type": "r2_bucket", "bucket_name": bucket}),
         BindingKind::D1(id) => json!({"name": name, "type": "d1", "id": id.to_string()}),
         BindingKind::Service(target) => describe_service(name, target),
+        BindingKind::ObjectClass(target) => describe_objects(name, target),
         BindingKind::VersionMetadata => json!({"name": name, "type": "version_metadata"}),
         BindingKind::WasmModule(part) => json!({"name": name, "type": "wasm_module", "part": part}),
         BindingKind::TextBlob(part) => json!({"name": name, "type": "text_blob", "part": part}),
@@ -136,6 +142,7 @@ pub(crate) fn part_of(kind: &BindingKind) -> Option<&str> {
         | BindingKind::R2Bucket(_)
         | BindingKind::D1(_)
         | BindingKind::Service(_)
+        | BindingKind::ObjectClass(_)
         | BindingKind::VersionMetadata => None,
     }
 }
@@ -150,6 +157,7 @@ pub(crate) fn type_name(kind: &BindingKind) -> &'static str {
         BindingKind::R2Bucket(_) => "r2_bucket",
         BindingKind::D1(_) => "d1",
         BindingKind::Service(_) => "service",
+        BindingKind::ObjectClass(_) => "durable_object_namespace",
         BindingKind::VersionMetadata => "version_metadata",
         BindingKind::WasmModule(_) => "wasm_module",
         BindingKind::TextBlob(_) => "text_blob",
@@ -176,6 +184,14 @@ fn describe_service(name: &str, target: &ServiceTarget) -> Value {
     }
     if let Some(props) = &target.entrypoint.props {
         described["props"] = serde_json::from_str(props).unwrap_or_default();
+    }
+    described
+}
+
+fn describe_objects(name: &str, target: &ObjectTarget) -> Value {
+    let mut described = json!({"name": name, "type": "durable_object_namespace", "class_name": target.class});
+    if let Some(script) = &target.script {
+        described["script_name"] = json!(script);
     }
     described
 }

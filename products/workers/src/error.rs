@@ -167,6 +167,58 @@ pub enum WorkersError {
     /// There is no room for another.
     #[error("there are already {0} {1}")]
     TooMany(usize, &'static str),
+    /// The client's idea of which migrations were done is not ours.
+    #[error("Migration tag precondition failed; current tag is {}", .0.as_deref().unwrap_or("not set"))]
+    MigrationTag(Option<String>),
+    /// A migration in an upload that is only to be kept.
+    #[error(
+        "Version upload failed. You attempted to upload a version of a Worker that includes a Durable Object migration, but migrations must be fully applied by running \"wrangler deploy\". See https://developers.cloudflare.com/workers/configuration/versions-and-deployments/gradual-deployments/#gradual-deployments-for-durable-objects for more information."
+    )]
+    MigrationNeedsDeployment,
+    /// A migration of a class that there is not.
+    #[error("Cannot apply {migration} migration to non-existent class {class}")]
+    ClassMissing {
+        /// The class.
+        class: String,
+        /// The migration's field.
+        migration: &'static str,
+    },
+    /// A migration to a class that there is already.
+    #[error(
+        "Cannot apply {migration} migration to class '{class}' that is already depended on by existing Durable Objects"
+    )]
+    ClassTaken {
+        /// The class.
+        class: String,
+        /// The migration.
+        migration: &'static str,
+    },
+    /// A migration to a class that the code does not export.
+    #[error("Cannot apply {migration} migration to class '{class}' that is not exported by script.")]
+    ClassNotExported {
+        /// The class.
+        class: String,
+        /// The migration.
+        migration: &'static str,
+    },
+    /// The code does not export a class that has objects.
+    #[error(
+        "New version of script does not export class '{0}' which is depended on by existing Durable Objects. If you want to delete these Durable Objects, you will need to create a delete-class migration."
+    )]
+    ClassDependedOn(String),
+    /// A binding to a class that no migration has made.
+    #[error(
+        "Cannot create binding for class '{0}' because it is not currently configured to implement Durable Objects. Configure a migration in your configuration to add this class."
+    )]
+    ClassUnknown(String),
+    /// A class is deleted and bound by the same upload.
+    #[error(
+        "Cannot apply --delete-class migration to class '{0}' without also removing the binding that references it."
+    )]
+    ClassStillBound(String),
+    /// No namespace of Durable Objects has this id.
+    #[error("Durable Object namespace '{0}' not found.")]
+    ObjectNamespaceMissing(String),
     /// Something of Cloudflare's that is not here yet.
     #[error("{0} is not supported by this version of Skerry yet")]
     Unsupported(String),
@@ -240,6 +292,15 @@ impl From<WorkersError> for ApiError {
             E::RouteScriptMissing => (StatusCode::BAD_REQUEST, 10_019),
             E::DomainTaken(_) | E::DomainInUse(_) => (StatusCode::CONFLICT, 100_116),
             E::TooMany(..) => (StatusCode::FORBIDDEN, code::BAD_REQUEST),
+            E::MigrationTag(_) => (StatusCode::PRECONDITION_FAILED, 10_079),
+            E::MigrationNeedsDeployment => (StatusCode::BAD_REQUEST, 10_211),
+            E::ClassTaken { .. } => (StatusCode::BAD_REQUEST, 10_074),
+            E::ClassNotExported { .. } => (StatusCode::BAD_REQUEST, 10_070),
+            E::ClassDependedOn(_) => (StatusCode::BAD_REQUEST, 10_064),
+            E::ClassMissing { .. } | E::ClassUnknown(_) | E::ClassStillBound(_) => {
+                (StatusCode::BAD_REQUEST, 10_061)
+            }
+            E::ObjectNamespaceMissing(_) => (StatusCode::NOT_FOUND, 10_066),
             E::Unsupported(_) => (StatusCode::BAD_REQUEST, code::UNSUPPORTED),
             E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),
             E::Interrupted | E::Damaged(_) | E::Store(_) | E::Vault(_) => {

@@ -3,6 +3,7 @@
 mod affinity;
 mod binding;
 mod buckets;
+mod classes;
 mod error;
 mod model;
 mod pattern;
@@ -21,5 +22,5 @@ pub use model::SCRIPT_BYTES_MAX;
 pub use pattern::{PatternError, Target};
 pub use register::{Bindable, Register, Settings, open};
 pub use routes::{Route, RouteTable, Routes, Share};
-pub use store::MIGRATIONS;
+pub use store::{MIGRATIONS, objects::ObjectNamespace};
 pub use zone_table::ZoneTable;

@@ -66,6 +66,12 @@ pub(crate) const LABEL_BYTES_MAX: usize = 63;
 /// The date a version runs by when its upload names none (Cloudflare: compatibility dates).
 pub(crate) const COMPATIBILITY_DATE_DEFAULT: &str = "2021-11-02";
 
+/// Most Durable Object classes in a Worker (Cloudflare: Durable Objects limits, 500 an account).
+pub(crate) const CLASSES_MAX: usize = 500;
+
+/// Longest name of a Durable Object class.
+pub(crate) const CLASS_NAME_BYTES_MAX: usize = 256;
+
 /// A Worker, apart from its code.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
@@ -81,6 +87,10 @@ pub(crate) struct Script {
     pub(crate) subdomain: Subdomain,
     /// `logpush`, `tags`, `observability` and tail consumers, as last given.
     pub(crate) settings: Map<String, Value>,
+    /// Whether it has Durable Objects: then its versions have no preview hosts, as on Cloudflare.
+    pub(crate) has_objects: bool,
+    /// The tag of its last Durable Object migration.
+    pub(crate) migration_tag: Option<String>,
 }
 
 /// Whether a Worker answers below the base domain.
@@ -126,6 +136,9 @@ pub(crate) struct Manifest {
     pub(crate) annotations: BTreeMap<String, String>,
     /// `placement` and `limits`, kept to be shown.
     pub(crate) hints: Map<String, Value>,
+    /// The Durable Object classes that it was found to export.
+    #[serde(default)]
+    pub(crate) classes: Vec<String>,
 }
 
 impl Manifest {
@@ -148,6 +161,19 @@ pub(crate) struct Deployment {
     pub(crate) versions: Vec<Portion>,
     /// `workers/message` and the like.
     pub(crate) annotations: BTreeMap<String, String>,
+}
+
+impl Deployment {
+    /// The version that runs the Worker's Durable Objects: the one with the largest share, of equal ones the first.
+    pub(crate) fn owner(&self) -> Option<VersionId> {
+        let mut owner: Option<&Portion> = None;
+        for portion in &self.versions {
+            if owner.is_none_or(|owner| owner.percentage < portion.percentage) {
+                owner = Some(portion);
+            }
+        }
+        owner.map(|portion| portion.version_id)
+    }
 }
 
 /// A version's part of a deployment, as the API writes it.

@@ -11,11 +11,11 @@ use std::{
 
 use ::model::{
     AccountId, Binding, BindingKind, BucketName, Compatibility, DatabaseId, DeploymentId, Entry, Module,
-    NamespaceId, ScriptName, VersionId, VersionMetadata, WorkerVersion,
+    NamespaceId, ObjectTarget, Objects, ScriptName, ScriptTag, VersionId, VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
-use product::{House, Product, Runtime, VersionSource};
+use product::{House, Product, Runtime, Trial, VersionSource};
 use serde_json::{Map, Value};
 use tasks::{Clock, Tasks};
 use time::OffsetDateTime;
@@ -24,6 +24,7 @@ use v4::{Part, rfc3339};
 
 use crate::{
     binding::{self, Declared},
+    classes::{Classes, Migrations, check_deployable},
     error::WorkersError,
     model::{
         DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
@@ -31,7 +32,7 @@ use crate::{
     },
     rest,
     routes::{RouteTable, Routes},
-    store::{NewVersion, Store, zones},
+    store::{NewVersion, Store, objects::ObjectNamespace, zones},
     upload::{self, Upload, UploadLimits},
 };
 
@@ -126,6 +127,8 @@ pub(crate) struct Draft {
     /// Script-level settings to merge.
     pub(crate) settings: Map<String, Value>,
     pub(crate) etag: String,
+    /// The Durable Object classes that it has to export.
+    pub(crate) classes: Classes,
     /// What made the version, as annotations name it.
     pub(crate) trigger: &'static str,
 }
@@ -255,6 +258,7 @@ impl Register {
         self.to_the_end(move |register| async move {
             let _lock = register.lock(&name).await;
             register.script(&name).await?;
+            register.check_objects(&name, &portions).await?;
             let is_rollback = register.check_rollback(&name, &portions, is_forced).await?;
             let trigger = if is_rollback { "rollback" } else { "deployment" };
             let mut deployment = register.new_deployment(portions, origin, trigger);
@@ -318,9 +322,14 @@ impl Register {
         if existing.is_none() && intent == Intent::Keep {
             return Err(WorkersError::ScriptMissing);
         }
+        if upload.migrations.is_some() && intent == Intent::Keep {
+            return Err(WorkersError::MigrationNeedsDeployment);
+        }
         self.check_alias(name, &upload).await?;
+        let classes = self.migrated(name, upload.migrations).await?;
         let draft = Draft {
             bindings: self.resolve(name, upload.bindings, &upload.kept_types).await?,
+            classes,
             entry: upload.entry,
             compatibility: upload.compatibility,
             hints: upload.hints,
@@ -333,6 +342,22 @@ impl Register {
         self.keep(name, draft, origin, intent).await
     }
 
+    /// The script's Durable Object classes, as migrations make them.
+    pub(crate) async fn migrated(
+        &self,
+        name: &ScriptName,
+        migrations: Option<Migrations>,
+    ) -> Result<Classes, WorkersError> {
+        let now = self.store.classes(name).await?;
+        match migrations {
+            Some(migrations) => {
+                let tag = self.store.script(name).await?.and_then(|script| script.migration_tag);
+                Classes::migrate(now, tag.as_deref(), migrations)
+            }
+            None => Ok(Classes { now, change: None }),
+        }
+    }
+
     /// Tries a version, and commits and publishes it. The caller holds the script's lock.
     pub(crate) async fn keep(
         &self,
@@ -341,6 +366,13 @@ impl Register {
         origin: Origin,
         intent: Intent,
     ) -> Result<(Script, Version), WorkersError> {
+        let own_classes = draft.bindings.into_iter().map(|binding| own_class(name, binding));
+        let draft = Draft { bindings: own_classes.collect(), ..draft };
+        for binding in &draft.bindings {
+            if let BindingKind::ObjectClass(target) = &binding.kind {
+                draft.classes.check_bound(&target.class)?;
+            }
+        }
         let created_ms = self.clock.unix_ms();
         let mut annotations = draft.annotations;
         annotations.insert("workers/triggered_by".to_owned(), draft.trigger.to_owned());
@@ -350,6 +382,7 @@ impl Register {
             bindings: draft.bindings.iter().map(binding::describe).collect(),
             annotations,
             hints: draft.hints,
+            classes: draft.classes.now.iter().map(|class| class.name.clone()).collect(),
         };
         let worker = WorkerVersion {
             script: name.clone(),
@@ -359,9 +392,11 @@ impl Register {
             bindings: draft.bindings,
             entry: manifest.entry.clone(),
             modules: draft.modules,
+            objects: Self::objects_to_try(&draft.classes),
         };
         let id = worker.id;
-        let startup_ms = self.runtime()?.trial(&worker).await?.startup_ms;
+        let Trial { startup_ms, missing_classes } = self.runtime()?.trial(&worker).await?;
+        draft.classes.check_exports(&missing_classes)?;
         fault::point("workers: tried");
         let version = Version {
             id,
@@ -379,7 +414,8 @@ impl Register {
             deployment.annotations.extend(message.map(|(name, text)| (name.clone(), text.clone())));
             deployment
         });
-        self.settle(NewVersion { worker, version, settings: draft.settings, deployment }).await
+        let (settings, classes) = (draft.settings, draft.classes);
+        self.settle(NewVersion { worker, version, settings, deployment, classes }).await
     }
 
     /// Commits, publishes and retires what no longer answers.
@@ -477,10 +513,18 @@ impl Register {
                 let (binding, script) = (binding.name.clone(), target.script.clone());
                 Err(WorkersError::ServiceTargetMissing { binding, script })
             }
+            BindingKind::ObjectClass(ObjectTarget { script: Some(script), .. }) if script != name => {
+                let binding = &binding.name;
+                Err(WorkersError::Rejected(format!(
+                    "binding {binding}: the Durable Objects of another Worker (script_name '{script}') are not \
+                     supported by this version of Skerry yet"
+                )))
+            }
             BindingKind::KvNamespace(_)
             | BindingKind::R2Bucket(_)
             | BindingKind::D1(_)
             | BindingKind::Service(_)
+            | BindingKind::ObjectClass(_)
             | BindingKind::PlainText(_)
             | BindingKind::Json(_)
             | BindingKind::SecretText(_)
@@ -506,6 +550,42 @@ impl Register {
             return Err(WorkersError::Rejected(message));
         }
         Ok(())
+    }
+
+    /// Whether these versions may run the script's Durable Objects.
+    async fn check_objects(&self, name: &ScriptName, portions: &[Portion]) -> Result<(), WorkersError> {
+        let classes = self.store.classes(name).await?;
+        if !classes.is_empty() && 1 < portions.len() {
+            return Err(WorkersError::Rejected(
+                "a deployment of several versions of a Worker with Durable Objects is not supported by this \
+                 version of Skerry yet: deploy one version with 100 %"
+                    .to_owned(),
+            ));
+        }
+        for portion in portions {
+            let version = self.store.version(name, portion.version_id).await?;
+            // One that is not there is refused when it is to be deployed.
+            version.map_or(Ok(()), |version| check_deployable(&version, &classes))?;
+        }
+        Ok(())
+    }
+
+    /// What a trial is told of the classes: they are in no namespace yet, and nobody's home.
+    fn objects_to_try(classes: &Classes) -> Option<Objects> {
+        let classes = classes.now.clone();
+        (!classes.is_empty()).then(|| Objects { home: ScriptTag::random(), classes, is_owner: false })
+    }
+
+    /// The namespaces of Durable Objects of all scripts.
+    pub async fn object_namespaces(&self) -> Result<Vec<ObjectNamespace>, WorkersError> {
+        self.store.object_namespaces().await
+    }
+
+    /// The version that runs the Durable Objects of the script that has this tag, if one is deployed.
+    pub async fn object_owner(&self, home: &ScriptTag) -> Result<Option<VersionId>, WorkersError> {
+        let Some(script) = self.store.script_by_tag(home.as_str()).await? else { return Ok(None) };
+        let active = self.store.deployments(&script.name).await?.into_iter().next();
+        Ok(active.and_then(|deployment| deployment.owner()))
     }
 
     fn new_deployment(&self, versions: Vec<Portion>, origin: Origin, trigger: &str) -> Deployment {
@@ -581,6 +661,16 @@ impl VersionSource for Register {
             })
         })
     }
+}
+
+/// A Worker may name itself as the one that implements a class.
+fn own_class(name: &ScriptName, mut binding: Binding) -> Binding {
+    if let BindingKind::ObjectClass(target) = &mut binding.kind
+        && target.script.as_ref() == Some(name)
+    {
+        target.script = None;
+    }
+    binding
 }
 
 fn check_portions(portions: &[Portion]) -> Result<(), WorkersError> {

@@ -66,6 +66,7 @@ impl Register {
                 modules: worker.modules,
                 etag: latest.etag,
                 settings: serde_json::Map::new(),
+                classes: register.migrated(&name, None).await?,
                 trigger: TRIGGER,
             };
             let (_script, version) = register.keep(&name, draft, origin, intent).await?;

@@ -16,6 +16,7 @@ use v4::Part;
 
 use crate::{
     binding::{self, Declared},
+    classes::Migrations,
     error::WorkersError,
     model::{
         ANNOTATION_BYTES_MAX, BINDINGS_MAX, COMPATIBILITY_DATE_DEFAULT, LABEL_BYTES_MAX, METADATA_BYTES_MAX,
@@ -43,6 +44,8 @@ pub(crate) struct Upload {
     pub(crate) settings: Map<String, Value>,
     /// SHA-256 over all modules.
     pub(crate) etag: String,
+    /// Steps that change its Durable Object classes.
+    pub(crate) migrations: Option<Migrations>,
 }
 
 /// What bounds an upload besides the constants of `model.rs`.
@@ -83,6 +86,7 @@ pub(crate) fn parse(parts: Vec<Part>, limits: UploadLimits) -> Result<Upload, Wo
         annotations: annotations_of(declared.annotations.unwrap_or_default())?,
         hints: chosen(&raw, &["placement", "limits"]),
         settings: chosen(&raw, &SETTING_NAMES),
+        migrations: declared.migrations,
     })
 }
 
@@ -124,6 +128,7 @@ struct Metadata {
     compatibility_date: Option<String>,
     compatibility_flags: Option<Vec<String>>,
     annotations: Option<Map<String, Value>>,
+    migrations: Option<Migrations>,
 }
 
 fn split(parts: Vec<Part>) -> Result<(Part, Vec<Part>), WorkersError> {
@@ -145,7 +150,6 @@ fn split(parts: Vec<Part>) -> Result<(Part, Vec<Part>), WorkersError> {
 fn refuse_unsupported(raw: &Value) -> Result<(), WorkersError> {
     let features = [
         ("assets", "uploading static assets"),
-        ("migrations", "a Durable Object migration"),
         ("exports", "declaring Durable Object exports"),
         ("containers", "a container"),
     ];
@@ -285,6 +289,7 @@ pub(crate) fn check_variables<'a>(
             | BindingKind::R2Bucket(_)
             | BindingKind::D1(_)
             | BindingKind::Service(_)
+            | BindingKind::ObjectClass(_)
             | BindingKind::VersionMetadata
             | BindingKind::WasmModule(_)
             | BindingKind::TextBlob(_)

@@ -12,10 +12,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use model::{
-    Binding, BindingKind, Caller, Compatibility, Entry, Module, ModuleKind, VersionId, VersionMetadata,
-    WorkerVersion,
+    Binding, BindingKind, Caller, Compatibility, Entry, Module, ModuleKind, Objects, VersionId,
+    VersionMetadata, WorkerVersion,
 };
-use product::{ConnectionDoor, VersionSource};
+use product::{Claim, ConnectionDoor, ObjectHomes, VersionSource};
 use store::StoreError;
 use tasks::{Clock, Tasks};
 
@@ -41,6 +41,15 @@ impl VersionSource for Versions {
     fn load(&self, version: VersionId) -> BoxFuture<'_, Result<Option<WorkerVersion>, StoreError>> {
         let found = self.0.lock().unwrap().get(&version).cloned();
         async move { Ok(found) }.boxed()
+    }
+}
+
+/// No version here has Durable Objects.
+struct NoHomes;
+
+impl ObjectHomes for NoHomes {
+    fn claim<'a>(&'a self, _objects: &'a Objects) -> BoxFuture<'a, std::io::Result<Claim>> {
+        async { Err(std::io::Error::other("no home")) }.boxed()
     }
 }
 
@@ -94,6 +103,7 @@ impl House {
             source: Arc::<Versions>::clone(&source),
             bindings: Arc::new(Closed),
             egress: Arc::new(Closed),
+            homes: Arc::new(NoHomes),
         });
         Self { engine, source, tasks, _folder: folder }
     }
@@ -130,6 +140,7 @@ pub(crate) fn version(code: &str) -> WorkerVersion {
         compatibility: Compatibility { date: "2026-11-01".to_owned(), flags: vec![] },
         bindings: vec![Binding { name: "WHO".to_owned(), kind: BindingKind::PlainText("wörld".to_owned()) }],
         entry: Entry::Module("index.js".to_owned()),
+        objects: None,
         modules: vec![Module {
             name: "index.js".to_owned(),
             kind: ModuleKind::EsModule,

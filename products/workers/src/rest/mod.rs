@@ -3,6 +3,7 @@
 mod content;
 mod deployments;
 mod domains;
+mod objects;
 mod scripts;
 mod secrets;
 mod services;
@@ -78,7 +79,8 @@ pub(crate) fn router(register: Arc<Register>) -> Router {
         .route(&account("/domains/records"), get(domains::domain_list))
         .route(&account("/domains/records/{id}"), get(domains::domain_get).delete(domains::domain_delete))
         .route(&account("/tails/by-consumer/{script}"), get(triggers::empty_list))
-        .route(&account("/durable_objects/namespaces"), get(triggers::empty_page))
+        .route(&account("/durable_objects/namespaces"), get(objects::namespace_list))
+        .route(&account("/durable_objects/namespaces/{id}"), get(objects::namespace_get))
         .merge(zone_routes())
         .with_state(register)
 }

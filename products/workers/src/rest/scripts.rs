@@ -27,7 +27,7 @@ pub(super) async fn script_delete(
 }
 
 fn script_answer(script: &Script) -> Value {
-    json!({
+    let mut answer = json!({
         "id": script.name,
         "tag": script.tag,
         "tags": script.settings.get("tags"),
@@ -35,5 +35,10 @@ fn script_answer(script: &Script) -> Value {
         "usage_model": "standard",
         "created_on": rfc3339(script.created_ms),
         "modified_on": rfc3339(script.modified_ms),
-    })
+    });
+    // wrangler 4.86 looks here for the migrations that were done.
+    if let Some(tag) = &script.migration_tag {
+        answer["migration_tag"] = json!(tag);
+    }
+    answer
 }

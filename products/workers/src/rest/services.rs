@@ -38,7 +38,7 @@ pub(super) async fn service_delete(
 fn service_answer(script: &Script, latest: Option<&Version>) -> Value {
     let created_on = rfc3339(script.created_ms);
     let modified_on = rfc3339(script.modified_ms);
-    let environment = json!({
+    let mut environment = json!({
         "environment": ENVIRONMENT,
         "created_on": created_on,
         "modified_on": modified_on,
@@ -55,6 +55,10 @@ fn service_answer(script: &Script, latest: Option<&Version>) -> Value {
             "compatibility_date": latest.map(|version| &version.manifest.compatibility.date),
         },
     });
+    // wrangler takes its absence for "no migration yet", and null for a tag.
+    if let Some(tag) = &script.migration_tag {
+        environment["script"]["migration_tag"] = json!(tag);
+    }
     json!({
         "id": script.name,
         "created_on": created_on,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde_json::{Value, json};
-use v4::{ApiError, Envelope, Json, Paging};
+use v4::{ApiError, Envelope, Json};
 
 use super::ScriptPath;
 use crate::{error::WorkersError, register::Register};
@@ -79,11 +79,6 @@ pub(super) async fn asset_session_create() -> ApiError {
 /// A list that is always empty.
 pub(super) async fn empty_list() -> Envelope<Value> {
     Envelope::new(json!([]))
-}
-
-/// A list in pages that is always empty.
-pub(super) async fn empty_page(paging: Paging) -> Envelope<Vec<Value>> {
-    paging.cut(Vec::new())
 }
 
 fn none_of(rows: &[Value], feature: &str) -> Result<(), WorkersError> {

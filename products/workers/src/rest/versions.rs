@@ -41,7 +41,7 @@ pub(super) async fn version_get(
 pub(super) fn version_answer(script: &Script, version: &Version) -> Value {
     let manifest = &version.manifest;
     let created_on = rfc3339(version.created_ms);
-    let has_preview = script.subdomain.has_previews;
+    let has_preview = script.subdomain.has_previews && !script.has_objects;
     json!({
         "id": version.id.to_string(),
         "number": version.number,

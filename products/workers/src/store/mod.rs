@@ -3,6 +3,7 @@
 
 pub(crate) mod buckets;
 mod modules;
+pub(crate) mod objects;
 mod rows;
 pub(crate) mod zones;
 
@@ -12,7 +13,9 @@ use std::{
     sync::Arc,
 };
 
-use model::{Binding, BindingKind, ScriptName, Secret, VersionId, VersionMetadata, WorkerVersion};
+use model::{
+    Binding, BindingKind, ObjectClass, ScriptName, Secret, VersionId, VersionMetadata, WorkerVersion,
+};
 use serde_json::{Map, Value};
 use store::{
     Database, Migration, Vault,
@@ -22,16 +25,18 @@ use tokio::sync::RwLock;
 
 use self::{
     modules::{read_module, remove_modules, sweep, write_modules},
+    objects::{ObjectNamespace, write_classes},
     rows::{
-        Removed, SELECT_VERSION, all_scripts, delete_script, deployments, insert_deployment, insert_files,
-        insert_secrets, insert_version, loaded_rows, prune, published, raw_version, script, sealed_secrets,
-        touch, unnamed, upsert_script, version_of,
+        LoadedRows, Removed, SELECT_VERSION, all_scripts, delete_script, deployments, insert_deployment,
+        insert_files, insert_secrets, insert_version, loaded_rows, prune, published, raw_version, script,
+        sealed_secrets, touch, unnamed, upsert_script, version_of,
     },
 };
 use v4::rfc3339;
 
 use crate::{
     binding,
+    classes::Classes,
     error::WorkersError,
     model::{
         DEPLOYMENTS_KEPT_MAX, Deployment, LISTED_MAX, Manifest, Script, Subdomain, VERSIONS_KEPT_MAX, Version,
@@ -53,6 +58,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "2026-11-27-workers-bucket-domains",
         sql: include_str!("../../migrations/2026-11-27-bucket-domains.sql"),
+    },
+    Migration {
+        name: "2026-11-27-workers-objects",
+        sql: include_str!("../../migrations/2026-11-27-objects.sql"),
     },
 ];
 
@@ -77,6 +86,8 @@ pub(crate) struct NewVersion {
     pub(crate) settings: Map<String, Value>,
     /// The deployment to make of it, if it is to answer requests at once.
     pub(crate) deployment: Option<Deployment>,
+    /// Its Durable Object classes.
+    pub(crate) classes: Classes,
 }
 
 impl Store {
@@ -192,7 +203,7 @@ impl Store {
     pub(crate) async fn load(&self, id: VersionId) -> Result<Option<WorkerVersion>, WorkersError> {
         let _kept = self.collecting.read().await;
         let rows = self.meta.read(move |db| loaded_rows(db, id)).await?;
-        let Some((name, version, files, sealed)) = rows else {
+        let Some(LoadedRows { script: name, version, files, sealed, objects }) = rows else {
             return Ok(None);
         };
         let bindings = self.restore_bindings(&name, &version, &sealed)?;
@@ -204,12 +215,32 @@ impl Store {
             timestamp: rfc3339(version.created_ms),
         };
         let Manifest { entry, compatibility, .. } = version.manifest;
-        Ok(Some(WorkerVersion { script: name, id, metadata, compatibility, bindings, entry, modules }))
+        Ok(Some(WorkerVersion {
+            script: name,
+            id,
+            metadata,
+            compatibility,
+            bindings,
+            entry,
+            modules,
+            objects,
+        }))
+    }
+
+    /// The Durable Object classes of a script.
+    pub(crate) async fn classes(&self, name: &ScriptName) -> Result<Vec<ObjectClass>, WorkersError> {
+        let name = name.clone();
+        self.meta.read(move |db| objects::classes(db, name.as_str())).await
+    }
+
+    /// The namespaces of all scripts.
+    pub(crate) async fn object_namespaces(&self) -> Result<Vec<ObjectNamespace>, WorkersError> {
+        self.meta.read(objects::namespaces).await
     }
 
     /// Makes an upload durable: first its modules' files, then all rows in one transaction.
     pub(crate) async fn commit(&self, new: NewVersion) -> Result<(Script, Version), WorkersError> {
-        let NewVersion { worker, version, settings, deployment } = new;
+        let NewVersion { worker, version, settings, deployment, classes } = new;
         let sealed = self.seal_secrets(&worker);
         let folder = Arc::clone(&self.modules);
         let modules = worker.modules;
@@ -223,6 +254,7 @@ impl Store {
                 let version = insert_version(db, &mut script, version)?;
                 insert_files(db, version.id, &files)?;
                 insert_secrets(db, version.id, &sealed)?;
+                write_classes(db, script.name.as_str(), &classes, version.created_ms)?;
                 if let Some(deployment) = &deployment {
                     insert_deployment(db, &script.name, deployment)?;
                 }

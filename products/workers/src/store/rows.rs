@@ -2,18 +2,25 @@
 
 use std::{collections::HashMap, str::FromStr};
 
-use model::{DeploymentId, ScriptName, VersionId};
+use model::{DeploymentId, Objects, ScriptName, VersionId};
 use serde_json::{Map, Value};
 use store::rusqlite::{self, Connection, OptionalExtension, Row, params};
 
-use super::modules::FileRow;
+use super::{modules::FileRow, objects};
 use crate::{
     error::WorkersError,
     model::{Deployment, Origin, PREVIEWS_MAX, SCRIPTS_MAX, Script, Subdomain, Version},
     routes::{Preview, Published, Share},
 };
 
-type LoadedRows = (ScriptName, Version, Vec<FileRow>, HashMap<String, Vec<u8>>);
+/// All rows of one version.
+pub(super) struct LoadedRows {
+    pub(super) script: ScriptName,
+    pub(super) version: Version,
+    pub(super) files: Vec<FileRow>,
+    pub(super) sealed: HashMap<String, Vec<u8>>,
+    pub(super) objects: Option<Objects>,
+}
 
 /// What a removed script leaves behind.
 pub(crate) struct Removed {
@@ -63,35 +70,43 @@ pub(super) fn version_of(raw: RawVersion) -> Result<Version, WorkersError> {
     })
 }
 
+const SELECT_SCRIPT: &str = "SELECT name, tag, created_ms, modified_ms, is_enabled, has_previews, settings, \
+     EXISTS (SELECT 1 FROM workers_object_namespaces WHERE script = name), migration_tag FROM workers_scripts";
+
 pub(super) fn script(
     db: &Connection,
     column: &'static str,
     value: &str,
 ) -> Result<Option<Script>, WorkersError> {
-    let sql = format!(
-        "SELECT name, tag, created_ms, modified_ms, is_enabled, has_previews, settings \
-         FROM workers_scripts WHERE {column} = ?1"
-    );
+    let sql = format!("{SELECT_SCRIPT} WHERE {column} = ?1");
     db.query_row(&sql, [value], raw_script).optional()?.map(script_of).transpose()
 }
 
 pub(super) fn all_scripts(db: &Connection) -> Result<Vec<Script>, WorkersError> {
-    let mut statement = db.prepare_cached(
-        "SELECT name, tag, created_ms, modified_ms, is_enabled, has_previews, settings \
-         FROM workers_scripts ORDER BY name",
-    )?;
+    let mut statement = db.prepare_cached(&format!("{SELECT_SCRIPT} ORDER BY name"))?;
     let rows = statement.query_map([], raw_script)?;
     rows.map(|row| script_of(row?)).collect()
 }
 
-type RawScript = (String, String, u64, u64, bool, bool, String);
+type RawScript = (String, String, u64, u64, bool, bool, String, bool, Option<String>);
 
 fn raw_script(row: &Row<'_>) -> rusqlite::Result<RawScript> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+        row.get(6)?,
+        row.get(7)?,
+        row.get(8)?,
+    ))
 }
 
 fn script_of(raw: RawScript) -> Result<Script, WorkersError> {
-    let (name, tag, created_ms, modified_ms, is_enabled, has_previews, settings) = raw;
+    let (name, tag, created_ms, modified_ms, is_enabled, has_previews, settings, has_objects, migration_tag) =
+        raw;
     Ok(Script {
         name: parsed(&name, "script name")?,
         tag,
@@ -99,6 +114,8 @@ fn script_of(raw: RawScript) -> Result<Script, WorkersError> {
         modified_ms,
         subdomain: Subdomain { is_enabled, has_previews },
         settings: json(&settings, "settings")?,
+        has_objects,
+        migration_tag,
     })
 }
 
@@ -136,6 +153,8 @@ fn insert_script(db: &Connection, name: &ScriptName, now_ms: u64) -> Result<Scri
         modified_ms: now_ms,
         subdomain,
         settings: Map::new(),
+        has_objects: false,
+        migration_tag: None,
     };
     db.execute(
         "INSERT INTO workers_scripts (name, tag, created_ms, modified_ms, is_enabled, has_previews, settings, last_number) \
@@ -319,6 +338,7 @@ pub(super) fn delete_script(db: &Connection, name: &str) -> Result<Option<Remove
         "DELETE FROM workers_deployments WHERE script = ?1",
         "DELETE FROM workers_zone_routes WHERE script = ?1",
         "DELETE FROM workers_domains WHERE script = ?1",
+        "DELETE FROM workers_object_namespaces WHERE script = ?1",
     ] {
         db.execute(sql, [name])?;
     }
@@ -360,7 +380,7 @@ pub(super) fn published(db: &Connection) -> Result<Vec<Published>, WorkersError>
             .map(|portion| Share { version: portion.version_id, percentage: portion.percentage })
             .collect();
         let mut previews = Vec::new();
-        if script.subdomain.has_previews {
+        if script.subdomain.has_previews && !script.has_objects {
             let mut rows = recent.query(params![script.name.as_str(), PREVIEWS_MAX])?;
             while let Some(row) = rows.next()? {
                 let version = parsed(&row.get::<_, String>(0)?, "version id")?;
@@ -402,10 +422,23 @@ pub(super) fn loaded_rows(db: &Connection, id: VersionId) -> Result<Option<Loade
         let kind = json(&row.get::<_, String>(1)?, "module kind")?;
         files.push(FileRow { name: row.get(0)?, kind, sha256: row.get(2)?, size_bytes: row.get(3)? });
     }
-    Ok(Some((name, version, files, sealed_secrets(db, id)?)))
+    let (sealed, objects) = (sealed_secrets(db, id)?, objects_of(db, &name, id)?);
+    Ok(Some(LoadedRows { script: name, version, files, sealed, objects }))
 }
 
-fn parsed<T: FromStr>(text: &str, what: &'static str) -> Result<T, WorkersError> {
+/// The Durable Objects of a script, as a version of it sees them.
+fn objects_of(db: &Connection, name: &ScriptName, id: VersionId) -> Result<Option<Objects>, WorkersError> {
+    let classes = objects::classes(db, name.as_str())?;
+    if classes.is_empty() {
+        return Ok(None);
+    }
+    let script = script(db, "name", name.as_str())?.ok_or(WorkersError::Damaged("script"))?;
+    let active = deployments(db, name.as_str(), 1)?.pop();
+    let is_owner = active.is_some_and(|deployment| deployment.owner() == Some(id));
+    Ok(Some(Objects { home: parsed(&script.tag, "script tag")?, classes, is_owner }))
+}
+
+pub(super) fn parsed<T: FromStr>(text: &str, what: &'static str) -> Result<T, WorkersError> {
     text.parse().map_err(|_cause| WorkersError::Damaged(what))
 }
 
@@ -427,7 +460,7 @@ mod tests {
     #[test]
     fn old_versions_go_but_never_one_that_answers() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(crate::store::MIGRATIONS[0].sql).unwrap();
+        crate::store::MIGRATIONS.iter().for_each(|step| db.execute_batch(step.sql).unwrap());
         let origin = Origin { author: TokenId::random(), source: "api".to_owned() };
         let mut script = upsert_script(&db, &"hello".parse().unwrap(), 1, &Map::new()).unwrap();
         let mut ids = Vec::new();
@@ -438,6 +471,7 @@ mod tests {
                 bindings: Vec::new(),
                 annotations: BTreeMap::new(),
                 hints: Map::new(),
+                classes: Vec::new(),
             };
             let (id, origin) = (VersionId::random(), origin.clone());
             let version = Version {

@@ -49,7 +49,8 @@ async fn metadata_that_contradicts_itself_is_refused() {
         (annotated("workers/alias", "No"), 400, 10_021, "alias 'No'"),
         (annotated("workers/alias", &"a".repeat(60)), 400, 10_021, "too long"),
         (module().with("assets", json!({"jwt": "x"})), 400, 10_501, "static assets"),
-        (module().with("migrations", json!({"new_tag": "v1"})), 400, 10_501, "Durable Object"),
+        (module().with("exports", json!({"A": {"type": "durable-object"}})), 400, 10_501, "Durable Object"),
+        (module().with("migrations", json!({"steps": 1})), 400, 10_026, "metadata"),
     ])
     .await;
 }
@@ -87,7 +88,8 @@ async fn bindings_that_cannot_be_are_refused() {
         (one(json!({"type": "plain_text", "text": ""})), 400, 10_052, "no name"),
         (one(json!({"name": "A"})), 400, 10_021, "binding A has no type"),
         (one(json!({"name": "A", "type": "warp_drive"})), 400, 10_021, "binding A of type warp_drive"),
-        (one(json!({"name": "A", "type": "d1", "id": "x"})), 400, 10_021, "binding A of type d1"),
+        (one(json!({"name": "A", "type": "d1", "id": "x"})), 400, 10_181, "database 'x'"),
+        (one(json!({"name": "A", "type": "vectorize"})), 400, 10_021, "binding A of type vectorize"),
         (one(json!({"name": "A", "type": "plain_text"})), 400, 10_021, "valid `text`"),
         (one(json!({"name": "A", "type": "wasm_module", "part": "gone"})), 400, 10_021, "names part 'gone'"),
         (one(json!({"name": "S", "type": "inherit"})), 400, 10_057, "inherit binding 'S' is invalid"),

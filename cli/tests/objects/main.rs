@@ -1,0 +1,10 @@
+//! Durable Objects through the public doors, with the real engine behind them: what migrations do, that there is one
+//! instance of each object whatever happens, that nothing acknowledged is lost, that alarms fire, what becomes of sockets.
+
+mod alarms;
+mod handover;
+mod looking;
+mod migrations;
+mod refusals;
+mod sockets;
+mod support;

@@ -1,0 +1,223 @@
+//! Durable Object classes: what the migrations of an upload make of a Worker's namespaces, and whether a version fits
+//! them. Codes and most sentences are Cloudflare's, observed.
+
+use model::{ObjectClass, ObjectNamespaceId};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    error::WorkersError,
+    model::{CLASS_NAME_BYTES_MAX, CLASSES_MAX, Version},
+};
+
+/// The migrations of an upload: those steps that its client believes are still to be done.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Migrations {
+    old_tag: Option<String>,
+    new_tag: Option<String>,
+    steps: Option<Vec<Step>>,
+    /// The API also takes a single step without a list.
+    #[serde(flatten)]
+    only: Step,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Step {
+    new_classes: Option<Vec<String>>,
+    new_sqlite_classes: Option<Vec<String>>,
+    renamed_classes: Option<Vec<Renamed>>,
+    deleted_classes: Option<Vec<String>>,
+    transferred_classes: Option<Vec<Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Renamed {
+    from: String,
+    to: String,
+}
+
+/// A Worker's classes as they are to be once an upload is committed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Classes {
+    /// All of them.
+    pub(crate) now: Vec<ObjectClass>,
+    /// What the upload changes, if it has migrations.
+    pub(crate) change: Option<Change>,
+}
+
+/// What migrations change besides the classes themselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    /// The tag from now on.
+    pub(crate) tag: Option<String>,
+    /// Classes that must be exported because a step names them, with the step's name.
+    pub(crate) named: Vec<(String, &'static str)>,
+    /// Classes whose objects go.
+    pub(crate) deleted: Vec<String>,
+}
+
+impl Classes {
+    /// Applies migrations to the classes that there are.
+    pub(crate) fn migrate(
+        before: Vec<ObjectClass>,
+        tag: Option<&str>,
+        migrations: Migrations,
+    ) -> Result<Self, WorkersError> {
+        if migrations.old_tag.as_deref().filter(|tag| !tag.is_empty()) != tag {
+            return Err(WorkersError::MigrationTag(tag.map(str::to_owned)));
+        }
+        let mut classes = Self { now: before, change: None };
+        let mut change = Change { tag: migrations.new_tag, ..Change::default() };
+        let steps = migrations.steps.unwrap_or_default();
+        for step in steps.into_iter().chain([migrations.only]) {
+            classes.apply(step, &mut change)?;
+        }
+        if CLASSES_MAX < classes.now.len() {
+            return Err(WorkersError::TooMany(CLASSES_MAX, "Durable Object classes in a Worker"));
+        }
+        classes.change = Some(change);
+        Ok(classes)
+    }
+
+    fn apply(&mut self, step: Step, change: &mut Change) -> Result<(), WorkersError> {
+        if step.transferred_classes.is_some_and(|classes| !classes.is_empty()) {
+            return Err(WorkersError::Rejected(
+                "transferred_classes: taking over the Durable Objects of another Worker is not supported by \
+                 this version of Skerry yet"
+                    .to_owned(),
+            ));
+        }
+        for class in step.deleted_classes.into_iter().flatten() {
+            let position = self.position(&class, "deleted_classes")?;
+            self.now.remove(position);
+            change.named.retain(|(named, _)| *named != class);
+            change.deleted.push(class);
+        }
+        for Renamed { from, to } in step.renamed_classes.into_iter().flatten() {
+            let position = self.position(&from, "renamed_classes")?;
+            self.check_new(&to, "renamed-class")?;
+            self.now[position].name.clone_from(&to);
+            change.named.retain(|(named, _)| *named != from);
+            change.named.push((to, "renamed-class"));
+        }
+        let new = step.new_classes.into_iter().flatten().map(|class| (class, false, "new-class"));
+        let with_sql = step.new_sqlite_classes.into_iter().flatten();
+        for (name, has_sql, migration) in new.chain(with_sql.map(|class| (class, true, "new-sqlite-class"))) {
+            self.check_new(&name, migration)?;
+            change.named.push((name.clone(), migration));
+            self.now.push(ObjectClass { namespace: ObjectNamespaceId::random(), name, has_sql });
+        }
+        Ok(())
+    }
+
+    fn position(&self, class: &str, field: &'static str) -> Result<usize, WorkersError> {
+        let position = self.now.iter().position(|known| known.name == class);
+        position.ok_or_else(|| WorkersError::ClassMissing { class: class.to_owned(), migration: field })
+    }
+
+    fn check_new(&self, class: &str, migration: &'static str) -> Result<(), WorkersError> {
+        if class.is_empty() || CLASS_NAME_BYTES_MAX < class.len() {
+            let message = format!("the name of a Durable Object class has 1 to {CLASS_NAME_BYTES_MAX} bytes");
+            return Err(WorkersError::Rejected(message));
+        }
+        if self.has(class) {
+            return Err(WorkersError::ClassTaken { class: class.to_owned(), migration });
+        }
+        Ok(())
+    }
+
+    /// Whether there is such a class.
+    pub(crate) fn has(&self, class: &str) -> bool {
+        self.now.iter().any(|known| known.name == class)
+    }
+
+    /// Whether a binding may name this class.
+    pub(crate) fn check_bound(&self, class: &str) -> Result<(), WorkersError> {
+        if self.has(class) {
+            return Ok(());
+        }
+        let class = class.to_owned();
+        Err(match &self.change {
+            Some(change) if change.deleted.contains(&class) => WorkersError::ClassStillBound(class),
+            Some(_) | None => WorkersError::ClassUnknown(class),
+        })
+    }
+
+    /// Whether the code exports all classes, given those that it was found not to.
+    pub(crate) fn check_exports(&self, missing: &[String]) -> Result<(), WorkersError> {
+        let named = self.change.iter().flat_map(|change| &change.named);
+        for (class, migration) in named {
+            if missing.contains(class) {
+                return Err(WorkersError::ClassNotExported { class: class.clone(), migration });
+            }
+        }
+        match missing.first() {
+            Some(class) => Err(WorkersError::ClassDependedOn(class.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a version that was tried earlier may run the objects that there are now.
+pub(crate) fn check_deployable(version: &Version, now: &[ObjectClass]) -> Result<(), WorkersError> {
+    let manifest = &version.manifest;
+    for class in now {
+        if !manifest.classes.contains(&class.name) {
+            return Err(WorkersError::ClassDependedOn(class.name.clone()));
+        }
+    }
+    for binding in &manifest.bindings {
+        let is_own = binding["type"] == "durable_object_namespace" && binding.get("script_name").is_none();
+        let class = binding["class_name"].as_str().filter(|_| is_own);
+        if let Some(class) = class.filter(|class| now.iter().all(|known| known.name != *class)) {
+            return Err(WorkersError::ClassUnknown(class.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::ObjectClass;
+    use serde_json::{Value, json};
+
+    use super::{Classes, Migrations};
+
+    fn migrate(before: &[ObjectClass], tag: Option<&str>, migrations: Value) -> Result<Classes, String> {
+        let migrations = Migrations::deserialize_value(migrations);
+        Classes::migrate(before.to_vec(), tag, migrations).map_err(|error| error.to_string())
+    }
+
+    impl Migrations {
+        fn deserialize_value(value: Value) -> Self {
+            serde_json::from_value(value).unwrap()
+        }
+    }
+
+    #[test]
+    fn steps_are_done_in_their_order_and_a_rename_keeps_the_namespace() {
+        let first = json!({"new_tag": "v1", "steps": [{"new_classes": ["A"], "new_sqlite_classes": ["B"]}]});
+        let first = migrate(&[], None, first).unwrap().now;
+        assert_eq!(first.iter().map(|class| class.has_sql).collect::<Vec<_>>(), [false, true]);
+        let later = json!({"old_tag": "v1", "new_tag": "v3", "steps": [
+            {"renamed_classes": [{"from": "B", "to": "C"}]},
+            {"deleted_classes": ["A"], "new_sqlite_classes": ["B"]},
+        ]});
+        let later = migrate(&first, Some("v1"), later).unwrap();
+        assert_eq!(later.now.iter().map(|class| class.name.as_str()).collect::<Vec<_>>(), ["C", "B"]);
+        assert_eq!(later.now[0].namespace, first[1].namespace);
+        assert_ne!(later.now[1].namespace, first[1].namespace);
+        assert_eq!(later.change.unwrap().deleted, ["A"]);
+    }
+
+    #[test]
+    fn the_tag_must_be_the_one_that_there_is() {
+        let migrations = |old: Value| json!({"old_tag": old, "new_tag": "v2", "new_classes": ["A"]});
+        assert!(migrate(&[], None, migrations(Value::Null)).is_ok());
+        assert!(migrate(&[], Some("v1"), migrations(json!("v1"))).is_ok());
+        for (tag, old) in [(Some("v1"), Value::Null), (Some("v1"), json!("v0")), (None, json!("v1"))] {
+            let refusal = migrate(&[], tag, migrations(old)).unwrap_err();
+            assert!(refusal.starts_with("Migration tag precondition failed"), "{refusal}");
+        }
+    }
+}
