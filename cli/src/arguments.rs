@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Look after R2's objects
     #[command(subcommand)]
     R2(R2),
+    /// Look at Durable Objects
+    #[command(subcommand)]
+    Do(Do),
     /// Check that this machine can run Skerry, and say what to do if not
     Doctor(Doctor),
     /// Install the engine that runs the Workers
@@ -152,6 +155,47 @@ pub(crate) enum R2 {
         bucket: Option<String>,
         #[command(flatten)]
         data: Data,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Do {
+    /// List the namespaces, or the objects of one
+    #[command(after_help = "Use it like this:\n  skerry do list\n  skerry do list my-worker/Counter")]
+    List {
+        /// Worker and class, as in my-worker/Counter, or its id [default: list the namespaces]
+        namespace: Option<String>,
+        #[command(flatten)]
+        data: Data,
+        /// Print JSON, one line each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is stored for one object: its tables, keys and alarm
+    Inspect {
+        /// Worker and class, as in my-worker/Counter, or its id
+        namespace: String,
+        /// The object's name or its id
+        object: String,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Run one SQL statement that only reads on an object's database
+    #[command(
+        after_help = "Use it like this:\n  skerry do query my-worker/Counter lobby 'SELECT * FROM visits'"
+    )]
+    Query {
+        /// Worker and class, as in my-worker/Counter, or its id
+        namespace: String,
+        /// The object's name or its id
+        object: String,
+        /// The statement
+        sql: String,
+        #[command(flatten)]
+        data: Data,
+        /// Print JSON, one object a row
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -4,6 +4,7 @@ mod doctor;
 mod engine;
 mod env;
 mod kv;
+mod objects;
 mod r2;
 mod serve;
 mod token;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Token(token) => block_on(token::run(token))?,
         Command::Kv(kv) => block_on(kv::run(kv))?,
         Command::R2(r2) => block_on(r2::run(r2))?,
+        Command::Do(objects) => block_on(objects::run(objects))?,
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Engine(engine) => engine::run(&engine),
     }

@@ -10,7 +10,7 @@ const HELLO: &str = "export default { fetch: () => new Response('hello') };";
 #[tokio::test]
 async fn help_names_every_command_and_what_to_do_first() {
     let help = type_words("--help").succeed().await;
-    assert_says(&help, &["serve", "env", "urls", "token", "kv", "r2", "doctor", "engine", "--version"]);
+    assert_says(&help, &["serve", "env", "urls", "token", "kv", "r2", "do", "doctor", "engine", "--version"]);
     assert_says(&help, &["eval \"$(skerry env)\" && npx wrangler deploy"]);
     let help = type_words("serve --help").succeed().await;
     assert_says(
@@ -21,6 +21,40 @@ async fn help_names_every_command_and_what_to_do_first() {
     let misspelt = type_words("sreve").run().await;
     assert_eq!(misspelt.code, Some(2));
     assert_says(&misspelt.stderr, &["sreve", "serve"]);
+}
+
+const TALLY: &str = r#"
+import { DurableObject } from "cloudflare:workers";
+export class Tally extends DurableObject {
+    count() {
+        const { sql, kv } = this.ctx.storage;
+        sql.exec("CREATE TABLE IF NOT EXISTS votes (who TEXT, n INTEGER); INSERT INTO votes VALUES ('ada', 3)");
+        kv.put("colour", "green");
+    }
+}
+export default { async fetch(_, env) { await env.TALLY.getByName("spring vote").count(); return new Response("counted"); } };"#;
+
+#[tokio::test]
+async fn do_lists_inspects_and_queries_objects_by_their_names() {
+    let server = Server::start().await;
+    let folder = server.folder();
+    let binding = json!({ "type": "durable_object_namespace", "name": "TALLY", "class_name": "Tally" });
+    let mut script = Script::module("polls", TALLY).binding(binding);
+    script.metadata["migrations"] = json!({ "new_tag": "v1", "new_sqlite_classes": ["Tally"] });
+    server.deploy(&script).await;
+    let _ = server.get("polls.localhost", "/").await.expect(200);
+    let type_in = |words: &str| type_words(words).data(folder.path());
+    let listed = type_in("do list").succeed().await;
+    assert_says(&listed, &["NAMESPACE", "polls/Tally", "yes"]);
+    let ids = type_in("do list polls/Tally").succeed().await;
+    assert_eq!(ids.trim().len(), 64, "{ids}");
+    let inside = type_in(&format!("do inspect polls/Tally {}", ids.trim())).succeed().await;
+    assert_says(&inside, &["\"votes\"", "\"colour\"", ids.trim()]);
+    let query = type_in("do query polls/Tally").argument("spring vote").argument("SELECT who, n FROM votes");
+    assert_eq!(query.succeed().await, "who  n\nada  3\n");
+    let unknown = type_in("do inspect polls/Nobody x").refused().await;
+    assert_says(&unknown, &["no Durable Object namespace `polls/Nobody`", "`skerry do list` shows them"]);
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -39,6 +39,12 @@ impl Typed {
         self
     }
 
+    /// Adds an argument that may hold blanks.
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
     /// Replaces its environment.
     pub(crate) fn only<const N: usize>(mut self, variables: [(&'static str, &str); N]) -> Self {
         self.variables = variables.map(|(name, value)| (name, value.to_owned())).to_vec();
