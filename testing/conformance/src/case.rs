@@ -82,6 +82,8 @@ pub(crate) enum Binding {
     R2,
     /// A D1 database of its own.
     D1,
+    /// A class of Durable Objects that the case's Worker exports, with SQL.
+    Object(String),
     Text(String),
     Json(Value),
     VersionMetadata,

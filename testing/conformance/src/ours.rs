@@ -27,7 +27,7 @@ async fn script(server: &Server, case: &Case) -> Result<Script, String> {
         Format::Modules => "main_module",
         Format::ServiceWorker => "body_part",
     };
-    let mut bindings = Vec::new();
+    let (mut bindings, mut classes) = (Vec::new(), Vec::new());
     for (name, binding) in &description.bindings {
         bindings.push(match binding {
             Binding::Kv => {
@@ -40,17 +40,24 @@ async fn script(server: &Server, case: &Case) -> Result<Script, String> {
             Binding::D1 => {
                 json!({ "type": "d1", "name": name, "id": database(server, case, name).await? })
             }
+            Binding::Object(class) => {
+                classes.push(class);
+                json!({ "type": "durable_object_namespace", "name": name, "class_name": class })
+            }
             Binding::Text(text) => json!({ "type": "plain_text", "name": name, "text": text }),
             Binding::Json(value) => json!({ "type": "json", "name": name, "json": value }),
             Binding::VersionMetadata => json!({ "type": "version_metadata", "name": name }),
         });
     }
-    let metadata = json!({
+    let mut metadata = json!({
         main_key: "worker.js",
         "compatibility_date": description.compatibility_date,
         "compatibility_flags": description.compatibility_flags,
         "bindings": bindings,
     });
+    if !classes.is_empty() {
+        metadata["migrations"] = json!({ "new_tag": "v1", "new_sqlite_classes": classes });
+    }
     let modules = case.files.iter().map(|file| Module {
         name: file.name.clone(),
         content_type: content_type(file.kind, description.format).into(),

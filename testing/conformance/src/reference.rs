@@ -73,8 +73,8 @@ fn options(case: &Case) -> Value {
         }
         Format::ServiceWorker => options["script"] = String::from_utf8_lossy(&case.files[0].content).into(),
     }
-    let (mut namespaces, mut buckets, mut databases, mut values) =
-        (Map::new(), Map::new(), Map::new(), Map::new());
+    let (mut namespaces, mut buckets, mut databases, mut objects, mut values) =
+        (Map::new(), Map::new(), Map::new(), Map::new(), Map::new());
     for (name, binding) in &description.bindings {
         let name = name.clone();
         match binding {
@@ -91,6 +91,9 @@ fn options(case: &Case) -> Value {
                 let database = format!("{}-{name}", case.script());
                 databases.insert(name, database.into());
             }
+            Binding::Object(class) => {
+                objects.insert(name, json!({ "className": class, "useSQLite": true }));
+            }
             Binding::Text(text) => {
                 values.insert(name, text.clone().into());
             }
@@ -103,6 +106,7 @@ fn options(case: &Case) -> Value {
     options["kvNamespaces"] = namespaces.into();
     options["r2Buckets"] = buckets.into();
     options["d1Databases"] = databases.into();
+    options["durableObjects"] = objects.into();
     options["bindings"] = values.into();
     options
 }

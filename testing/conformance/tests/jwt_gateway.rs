@@ -48,6 +48,7 @@ async fn jwt_gateway_answers_after_a_deployment_with_either_wrangler() {
         gateway.tokens().await;
         gateway.users().await;
         gateway.orders().await;
+        gateway.limit().await;
         for hidden in ["users.localhost", "orders.localhost"] {
             let _ = server.get(hidden, "/").await.expect(404);
         }
@@ -108,6 +109,20 @@ impl Gateway<'_> {
         assert_eq!(listed["orders"].as_array().map(Vec::len), Some(3));
         let others = self.ask(Method::GET, "/api/orders", Some(READER), None).await.expect(200).json();
         assert_eq!(others, json!({ "orders": [] }));
+    }
+
+    /// Of 100 requests in a minute, some were sent already.
+    async fn limit(&self) {
+        for _ in 0..100 {
+            let answer = self.ask(Method::GET, "/api/users/me", Some(READER), None).await;
+            if answer.status == 429 {
+                let seconds: u64 = answer.header("retry-after").parse().expect("seconds");
+                assert!((1..=60).contains(&seconds));
+                let _ = self.ask(Method::GET, "/api/users/me", Some(WRITER), None).await.expect(200);
+                return;
+            }
+        }
+        panic!("100 more requests were let through");
     }
 
     async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {

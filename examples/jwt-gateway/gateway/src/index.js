@@ -1,8 +1,10 @@
 // Who asks, what may pass, and where it goes.
+export { RateLimiter } from "./limiter.js";
 import { TokenError, verify } from "./jwt.js";
 import { escapeHtml, validate } from "./validation.js";
 
 const NAME = { name: { type: "string", required: true, maxLength: 100 } };
+const WINDOW_SECONDS = 60;
 const ORDER = {
   item: { type: "string", required: true, maxLength: 200 },
   quantity: { type: "integer", required: true, min: 1, max: 1000 },
@@ -33,6 +35,13 @@ async function handle(request, env, requestId) {
   const needed = request.method === "GET" || request.method === "HEAD" ? "read" : "write";
   if (!Array.isArray(claims.permissions) || !claims.permissions.includes(needed)) {
     return { response: problem(403, `permission '${needed}' is missing`), userId: claims.sub };
+  }
+  // One object for each user: all requests of one meet there, wherever they come from.
+  const { allowed, retryAfter } = await env.RATE_LIMITER.getByName(claims.sub).check(env.RATE_LIMIT, WINDOW_SECONDS);
+  if (!allowed) {
+    const response = problem(429, "too many requests");
+    response.headers.set("Retry-After", retryAfter);
+    return { response, userId: claims.sub };
   }
   return { response: await route(request, env, pathname, claims.sub, requestId), userId: claims.sub };
 }
