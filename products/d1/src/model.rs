@@ -33,6 +33,15 @@ pub(crate) const RESULT_BYTES_MAX: usize = 50_000_000;
 /// Statements of one batch: Cloudflare bounds the calls of one invocation at 1,000; batches are bounded in bytes.
 pub(crate) const BATCH_STATEMENTS_MAX: usize = 10_000;
 
+/// Largest file of SQL to import (Cloudflare: D1 limits).
+pub(crate) const IMPORT_BYTES_MAX: u64 = 5_000_000_000;
+/// Longest statement of an import: a row of the largest values in hex, so that whatever was exported can be imported.
+pub(crate) const SCRIPT_STATEMENT_BYTES_MAX: usize = 5_000_000;
+/// How long the statements of an import may run.
+pub(crate) const IMPORT_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long a URL for a file that comes or goes is valid (wrangler says so of exports).
+pub(crate) const SIGNED_URL_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// A database's name, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name(String);

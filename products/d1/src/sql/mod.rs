@@ -5,6 +5,7 @@ mod connection;
 mod figures;
 mod guard;
 mod run;
+mod script;
 mod split;
 mod values;
 
@@ -12,4 +13,5 @@ pub(crate) use connection::{Access, open};
 pub(crate) use figures::Plans;
 pub(crate) use guard::Guard;
 pub(crate) use run::{Done, Elsewhere, Ending, Results, Work, run};
+pub(crate) use script::{Script, ScriptStatement, Sums, execute, with_long_statements};
 pub(crate) use split::{Piece, next_statement};
