@@ -16,8 +16,7 @@ use serde_json::json;
 
 use crate::{
     D1Error,
-    error::SqlError,
-    model::{BATCH_STATEMENTS_MAX, Bookmark, Format, PARAMETERS_MAX, Query},
+    model::{BATCH_STATEMENTS_MAX, Bookmark, Format, Query},
     sql::{Results, Work},
     store::Store,
 };
@@ -84,9 +83,6 @@ async fn read(body: Body) -> Result<Vec<Query>, D1Error> {
     };
     if BATCH_STATEMENTS_MAX < queries.len() {
         return Err(malformed(&format!("a batch of more than {BATCH_STATEMENTS_MAX} statements")));
-    }
-    if queries.iter().any(|query| PARAMETERS_MAX < query.params.len()) {
-        return Err(SqlError::Sqlite("too many SQL variables: SQLITE_ERROR".to_owned()).into());
     }
     Ok(queries)
 }

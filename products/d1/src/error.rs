@@ -44,8 +44,12 @@ pub(crate) enum SqlError {
     Overloaded,
     #[error("D1 DB is overloaded. Requests queued for too long.")]
     QueuedTooLong,
+    /// Some statements were found to be none.
+    #[error("SQL code did not contain a statement.")]
+    NoStatement,
+    /// In the words that workerd has for it; in D1, `batch()` is what they mean.
     #[error(
-        "SQL transactions cannot be begun or ended by statements; use batch(), which is one transaction (not authorized: SQLITE_AUTH)"
+        "To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs instead of the SQL BEGIN TRANSACTION or SAVEPOINT statements. The JavaScript API is safer because it will automatically roll back on exceptions, and because it interacts correctly with Durable Objects' automatic atomic write coalescing."
     )]
     TransactionStatement,
 }

@@ -5,10 +5,10 @@ use std::{fmt, str::FromStr, time::Duration};
 use ::model::DatabaseId;
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{Error as _, SeqAccess, Visitor},
+    de::{SeqAccess, Visitor},
 };
 
-use crate::{D1Error, error::SqlError};
+use crate::D1Error;
 
 /// Longest name of a database (Cloudflare: API reference, D1 create).
 pub(crate) const NAME_BYTES_MAX: usize = 64;
@@ -99,13 +99,6 @@ impl Query {
             line.is_empty() || line.starts_with("--")
         })
     }
-
-    pub(crate) fn check(&self) -> Result<(), SqlError> {
-        if STATEMENT_BYTES_MAX < self.sql.len() {
-            return Err(SqlError::StatementTooLong);
-        }
-        Ok(())
-    }
 }
 
 /// How rows are written.
@@ -174,12 +167,7 @@ impl FromStr for Bookmark {
 
 /// Reads `params`, which may be missing or `null`.
 fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Parameter>, D::Error> {
-    let parameters = Option::<Vec<Parameter>>::deserialize(deserializer)?.unwrap_or_default();
-    if PARAMETERS_MAX < parameters.len() {
-        // What SQLite says of the 101st.
-        return Err(D::Error::custom("too many SQL variables: SQLITE_ERROR"));
-    }
-    Ok(parameters)
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl<'de> Deserialize<'de> for Parameter {
@@ -222,10 +210,12 @@ impl<'de> Deserialize<'de> for Parameter {
                 Ok(Parameter::Text(value))
             }
 
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a remainder of 256")]
             fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<Parameter, A::Error> {
                 let mut blob = Vec::with_capacity(bytes.size_hint().unwrap_or(0).min(VALUE_BYTES_MAX));
-                while let Some(byte) = bytes.next_element()? {
-                    blob.push(byte);
+                // What is more than a byte keeps its low eight bits, as in JavaScript's arrays of bytes.
+                while let Some(number) = bytes.next_element::<i64>()? {
+                    blob.push(number.rem_euclid(256) as u8);
                 }
                 Ok(Parameter::Blob(blob))
             }
@@ -270,7 +260,7 @@ mod tests {
         ];
         assert_eq!(query.params, expected);
         for wrong in
-            [r#"{"sql": "x", "params": [{}]}"#, r#"{"sql": "x", "params": [[256]]}"#, r#"{"params": []}"#]
+            [r#"{"sql": "x", "params": [{}]}"#, r#"{"sql": "x", "params": [["a"]]}"#, r#"{"params": []}"#]
         {
             assert!(serde_json::from_str::<Query>(wrong).is_err(), "{wrong}");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::rusqlite::{Connection, Rows, Statement, StatementStatus};
+use store::rusqlite::{Connection, Rows, Statement};
 use tasks::Clock;
 
 use super::{
@@ -64,15 +64,17 @@ pub(crate) enum Elsewhere {
     Writer,
 }
 
-/// Runs all statements on a connection whose transaction, if one is wanted, the caller has begun.
+/// Runs all statements on a connection whose transaction, if one is wanted, the caller has begun. `last_row` is the row
+/// that the database's writer inserted last, for a connection that is not the writer itself.
 pub(crate) fn run(
     connection: &Connection,
     guard: &Guard,
     plans: &mut Plans,
     work: &Work,
     clock: &Clock,
+    last_row: Option<i64>,
 ) -> Result<Ending, SqlError> {
-    let mut runner = Runner { connection, guard, plans, clock, out: vec![b'['], ran: Vec::new() };
+    let mut runner = Runner { connection, guard, plans, clock, last_row, out: vec![b'['], ran: Vec::new() };
     for query in work.queries.iter().filter(|query| !query.is_empty()) {
         if let Some(elsewhere) = runner.query(query, work)? {
             return Ok(Ending::Elsewhere(elsewhere));
@@ -91,6 +93,7 @@ struct Runner<'a> {
     guard: &'a Guard,
     plans: &'a mut Plans,
     clock: &'a Clock,
+    last_row: Option<i64>,
     out: Vec<u8>,
     ran: Vec<(String, Meta)>,
 }
@@ -115,7 +118,8 @@ impl Runner<'_> {
             }
             text = rest;
         }
-        Ok(None)
+        // It was more than comments, so something was meant.
+        if text.len() == query.sql.len() { Err(SqlError::NoStatement) } else { Ok(None) }
     }
 
     fn statement(
@@ -136,8 +140,8 @@ impl Runner<'_> {
             return Err(if is_last { SqlError::WrongParameters } else { SqlError::ParametersTooEarly });
         }
         let changes_before = self.connection.total_changes();
-        let row_before = self.connection.last_insert_rowid();
-        let size_before = if is_reading { 0 } else { self.database_bytes()? };
+        let row_before = self.last_row();
+        let schema_before = if is_reading { 0 } else { self.pragma("PRAGMA schema_version")? };
         let began = self.clock.monotonic();
         if !self.ran.is_empty() {
             self.out.push(b',');
@@ -152,15 +156,13 @@ impl Runner<'_> {
                 (StepError::TooLarge, _) => Err(SqlError::ResultTooLarge),
             };
         }
-        let is_schema_change = !is_reading && 0 < statement.reset_status(StatementStatus::RePrepare);
         drop(statement);
         let changes = self.connection.total_changes() - changes_before;
-        let (last_row_id, size_after) = (self.connection.last_insert_rowid(), self.database_bytes()?);
-        let is_changed =
-            0 < changes || last_row_id != row_before || (!is_reading && size_after != size_before);
-        if !is_reading && (is_schema_change || changes == 0) {
+        let has_new_schema = !is_reading && self.pragma("PRAGMA schema_version")? != schema_before;
+        if has_new_schema {
             self.plans.forget();
         }
+        let last_row_id = self.last_row();
         let meta = Meta {
             served_by: SERVED_BY,
             served_by_primary: true,
@@ -168,10 +170,12 @@ impl Runner<'_> {
             timings: Timings { sql_duration_ms: millis(took) },
             changes,
             last_row_id,
-            changed_db: is_changed,
-            size_after,
+            changed_db: 0 < changes || last_row_id != row_before || has_new_schema,
+            size_after: self.pragma("PRAGMA page_count")? * PAGE_BYTES,
             rows_read: rows_visited(self.connection, sql),
-            rows_written: self.guard.ours(|| self.plans.rows_written(self.connection, sql, changes)),
+            // A new schema is at least a row of its own.
+            rows_written: self.guard.ours(|| self.plans.rows_written(self.connection, sql, changes))
+                + u64::from(has_new_schema),
             total_attempts: 1,
         };
         self.out.extend_from_slice(br#","meta":"#);
@@ -181,11 +185,12 @@ impl Runner<'_> {
         Ok(None)
     }
 
-    fn database_bytes(&self) -> Result<u64, SqlError> {
-        let pages: u64 = self
-            .guard
-            .ours(|| self.connection.prepare_cached("PRAGMA page_count")?.query_row([], |row| row.get(0)))?;
-        Ok(pages * PAGE_BYTES)
+    fn last_row(&self) -> i64 {
+        self.last_row.unwrap_or_else(|| self.connection.last_insert_rowid())
+    }
+
+    fn pragma(&self, sql: &str) -> Result<u64, SqlError> {
+        Ok(self.guard.ours(|| self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)))?)
     }
 }
 

@@ -82,10 +82,11 @@ impl OpenDatabase {
     /// Runs a request on a reader; `None` if it wants to change something.
     async fn read(&self, work: &Arc<Work>) -> Result<Option<Done>, D1Error> {
         let _turn = self.readers.turn().await?;
-        let ending = match self.readers.run(work, true)? {
+        let last_row = self.inner.progress.last_row();
+        let ending = match self.readers.run(work, true, last_row)? {
             Ending::Elsewhere(Elsewhere::SlowRead) => {
                 let (readers, work) = (Arc::clone(&self.readers), Arc::clone(work));
-                blocking(move || readers.run(&work, false)).await?
+                blocking(move || readers.run(&work, false, last_row)).await?
             }
             ending => ending,
         };

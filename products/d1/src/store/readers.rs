@@ -64,13 +64,13 @@ impl Readers {
     }
 
     /// Runs a request that may only read.
-    pub(super) fn run(&self, work: &Work, is_quick: bool) -> Result<Ending, D1Error> {
+    pub(super) fn run(&self, work: &Work, is_quick: bool, last_row: i64) -> Result<Ending, D1Error> {
         let idle = self.idle().pop();
         let mut reader = match idle {
             Some(reader) => reader,
             None => self.open()?,
         };
-        let ending = reader.run(work, is_quick, &self.clock);
+        let ending = reader.run(work, is_quick, &self.clock, last_row);
         // One that could not be put back in order is not kept.
         if reader.guard.end(&reader.connection).is_ok() {
             let mut idle = self.idle();
@@ -95,7 +95,7 @@ impl Readers {
 }
 
 impl Reader {
-    fn run(&mut self, work: &Work, is_quick: bool, clock: &Clock) -> Result<Ending, D1Error> {
+    fn run(&mut self, work: &Work, is_quick: bool, clock: &Clock, last_row: i64) -> Result<Ending, D1Error> {
         let Self { connection, guard, plans } = self;
         guard.begin(QUERY_DURATION_MAX, is_quick);
         // Several statements see one state.
@@ -103,7 +103,7 @@ impl Reader {
         if is_whole {
             guard.ours(|| connection.execute_batch("BEGIN"))?;
         }
-        let ending = sql::run(connection, guard, plans, work, clock);
+        let ending = sql::run(connection, guard, plans, work, clock, Some(last_row));
         if is_whole {
             guard.ours(|| connection.execute_batch("COMMIT"))?;
         }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -70,9 +70,15 @@ pub(super) struct Progress {
     begun: AtomicU64,
     /// Those that are on disk.
     synced: tokio::sync::watch::Sender<u64>,
+    /// The row that was inserted last.
+    last_row: AtomicI64,
 }
 
 impl Progress {
+    pub(super) fn last_row(&self) -> i64 {
+        self.last_row.load(Ordering::Relaxed)
+    }
+
     /// Waits until all that a reader may have seen by now is on disk.
     pub(super) async fn settled(&self) {
         let seen = self.begun.load(Ordering::Acquire);
@@ -120,7 +126,7 @@ impl Writer {
         self.transaction(|writer| {
             writer.guard.begin(QUERY_DURATION_MAX, false);
             let Self { connection, guard, plans, clock, .. } = writer;
-            match sql::run(connection, guard, plans, work, clock)? {
+            match sql::run(connection, guard, plans, work, clock, None)? {
                 Ending::Done(done) => Ok(done),
                 // A connection that writes sends nothing elsewhere.
                 Ending::Elsewhere(_) => Err(SqlError::Timeout.into()),
@@ -150,6 +156,7 @@ impl Writer {
     fn commit(&self) -> Result<(), D1Error> {
         fault::point("d1: before commit");
         let committed = self.guard.ours(|| self.connection.prepare_cached("COMMIT")?.execute([]));
+        self.progress.last_row.store(self.connection.last_insert_rowid(), Ordering::Relaxed);
         fault::point("d1: committed");
         committed.map(drop).map_err(|error| SqlError::from(error).into())
     }
