@@ -42,6 +42,9 @@ pub(crate) const IMPORT_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long a URL for a file that comes or goes is valid (wrangler says so of exports).
 pub(crate) const SIGNED_URL_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// Files that may lie ready to be imported or fetched, of all databases.
+pub(crate) const TRANSFERS_MAX: usize = 64;
+
 /// A database's name, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name(String);
@@ -166,7 +169,7 @@ impl FromStr for Bookmark {
 }
 
 /// Reads `params`, which may be missing or `null`.
-fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Parameter>, D::Error> {
+pub(crate) fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Parameter>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 

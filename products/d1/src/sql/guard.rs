@@ -121,6 +121,11 @@ impl Guard {
         self.0.is_transaction_refused.store(false, Ordering::Relaxed);
     }
 
+    /// Stops the statement that runs, as if its time were over.
+    pub(crate) fn stop(&self) {
+        self.0.until_ns.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn stopped(&self) -> Stopped {
         match self.0.stopped.load(Ordering::Relaxed) {
             0 => Stopped::No,

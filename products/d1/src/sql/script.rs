@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use store::rusqlite::{Connection, limits::Limit};
 
-use super::{Guard, Piece, figures::rows_visited, next_statement};
+use super::{Guard, Piece, connection::PAGE_BYTES, figures::rows_visited, next_statement};
 use crate::{
     error::SqlError,
     model::{SCRIPT_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX},
@@ -115,6 +115,8 @@ pub(crate) struct Sums {
     pub(crate) changes: u64,
     pub(crate) rows_read: u64,
     pub(crate) rows_written: u64,
+    /// The schema's number after the last statement that may have changed it.
+    schema: Option<u64>,
 }
 
 /// Runs statements longer than a request's may be: a row of an export is one.
@@ -144,15 +146,20 @@ pub(crate) fn execute(
     if statement.parameter_count() != 0 {
         return Err(SqlError::WrongParameters);
     }
-    let is_reading = statement.readonly();
+    let may_change_schema = !statement.readonly() && !is_insert(sql);
     let mut rows = statement.raw_query();
     while rows.next().map_err(explain)?.is_some() {}
     drop(rows);
     sums.rows_read += rows_visited(connection, sql);
     drop(statement);
     let changes = connection.total_changes() - before;
-    if !is_reading && changes == 0 {
-        plans.forget();
+    if may_change_schema {
+        let schema = guard.ours(|| pragma(connection, "PRAGMA schema_version"))?;
+        if sums.schema.replace(schema) != Some(schema) {
+            plans.forget();
+            // A new schema is at least a row of its own.
+            sums.rows_written += 1;
+        }
     }
     sums.rows_written += guard.ours(|| plans.rows_written_like(connection, head_of(sql), sql, changes));
     sums.changes += changes;
@@ -160,14 +167,26 @@ pub(crate) fn execute(
     Ok(())
 }
 
+/// Bytes of the whole database.
+pub(crate) fn database_bytes(connection: &Connection) -> store::rusqlite::Result<u64> {
+    Ok(pragma(connection, "PRAGMA page_count")? * PAGE_BYTES)
+}
+
+fn pragma(connection: &Connection, sql: &str) -> store::rusqlite::Result<u64> {
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+}
+
 /// What the plan of an INSERT depends on: the text before its values. All rows of an export share it.
 fn head_of(sql: &str) -> &str {
-    let is_insert = sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("insert"));
     let values = || sql.as_bytes().windows(8).position(|part| part[0] == b' ' && is_values(&part[1..]));
-    match is_insert.then(values).flatten() {
+    match is_insert(sql).then(values).flatten() {
         Some(end) => &sql[..end],
         None => sql,
     }
+}
+
+fn is_insert(sql: &str) -> bool {
+    sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("insert"))
 }
 
 /// `VALUES` and a space or bracket.

@@ -9,28 +9,31 @@ use std::{
     },
 };
 
-use store::StoreError;
+use store::{StoreError, rusqlite::Connection};
 use tasks::Clock;
 use tokio::sync::oneshot;
 
 use super::{
+    InUse,
+    gate::Gate,
     readers::Readers,
-    writer::{Answer, Progress, Queue, Writer, lock},
+    writer::{Answer, Job, Progress, Queue, Writer, lock},
 };
 use crate::{
     D1Error,
     error::SqlError,
     model::QUERY_DURATION_MAX,
-    sql::{Done, Elsewhere, Ending, Work},
+    sql::{self, Access, Done, Elsewhere, Ending, Guard, Work},
 };
 
 /// The database's file in its folder.
-const FILE: &str = "db.sqlite";
+pub(super) const FILE: &str = "db.sqlite";
 
 /// A database's files, open.
 pub(crate) struct OpenDatabase {
     inner: Arc<Inner>,
     readers: Arc<Readers>,
+    gate: Gate,
     clock: Clock,
     /// Milliseconds since 1970 of the last request.
     used_ms: AtomicU64,
@@ -40,6 +43,8 @@ struct Inner {
     file: Arc<Path>,
     queue: Mutex<Queue>,
     writer: Mutex<Writer>,
+    /// The writer's, to stop what takes long.
+    guard: Guard,
     progress: Arc<Progress>,
 }
 
@@ -58,9 +63,10 @@ impl OpenDatabase {
         let writer = Writer::open(&file, clock.clone(), Arc::clone(&progress))?;
         store::sync_folder(folder)?;
         let readers = Arc::new(Readers::new(Arc::clone(&file), clock.clone()));
-        let inner = Inner { file, queue: Mutex::default(), writer: Mutex::new(writer), progress };
+        let guard = writer.guard();
+        let inner = Inner { file, queue: Mutex::default(), writer: Mutex::new(writer), guard, progress };
         let used_ms = AtomicU64::new(clock.unix_ms());
-        Ok(Self { inner: Arc::new(inner), readers, clock: clock.clone(), used_ms })
+        Ok(Self { inner: Arc::new(inner), readers, gate: Gate::default(), clock: clock.clone(), used_ms })
     }
 
     pub(super) fn used_ms(&self) -> u64 {
@@ -105,33 +111,69 @@ impl OpenDatabase {
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
     ) -> Result<T, D1Error> {
-        let (caller, answer) = oneshot::channel();
+        self.gate.pass().await?;
         let late = self.clock.monotonic() + QUERY_DURATION_MAX;
         let clock = self.clock.clone();
-        let job = Box::new(move |writer: &mut Writer| -> Answer {
-            let outcome = if late <= clock.monotonic() {
-                Ok(Err(SqlError::QueuedTooLong.into()))
-            } else {
-                catch_unwind(AssertUnwindSafe(|| work(writer)))
-            };
-            Box::new(move |synced| {
-                let outcome = match (outcome, synced) {
-                    (Ok(Ok(_)), Err(error)) => Ok(Err(error.into())),
-                    (outcome, _) => outcome,
-                };
-                // A caller that went away is no matter.
-                let _ = caller.send(outcome);
-            })
+        let (job, answer) = job(move |writer| {
+            if late <= clock.monotonic() { Err(SqlError::QueuedTooLong.into()) } else { work(writer) }
         });
         let is_to_be_worked = lock(&self.inner.queue).push(job)?;
         if is_to_be_worked {
             let inner = Arc::clone(&self.inner);
             tokio::task::spawn_blocking(move || inner.work_off());
         }
-        match answer.await {
-            Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(_) => Err(StoreError::Closed.into()),
-        }
+        outcome(answer).await
+    }
+
+    /// Runs `work`, which may take long, on the writer while other writes wait; what it committed is on disk when this
+    /// returns. It happens even if the caller goes away, unless it is stopped: see [`OpenDatabase::stop_writing`].
+    pub(crate) async fn write_alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
+    ) -> Result<T, D1Error> {
+        let closed = self.gate.close()?;
+        let (job, answer) = job(work);
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || {
+            // A queue of its own: nobody's commit is to wait for the same sync.
+            let alone = Mutex::<Queue>::default();
+            if lock(&alone).push(job).is_ok() {
+                lock(&inner.writer).work_off(&alone, |_frames| {});
+            }
+            drop(closed);
+        });
+        outcome(answer).await
+    }
+
+    /// The newest commit that anybody may know of.
+    pub(crate) fn commit(&self) -> u64 {
+        self.inner.progress.synced()
+    }
+
+    /// Stops the statement that the writer runs.
+    pub(crate) fn stop_writing(&self) {
+        self.inner.guard.stop();
+    }
+
+    /// Runs `work`, which may take long, on a connection of its own that sees one state of the database, while others read
+    /// and write. The database stays open meanwhile, and what `work` saw is on disk when this returns.
+    pub(crate) async fn read_alone<T: Send + 'static>(
+        database: InUse,
+        work: impl FnOnce(&mut Connection, &Guard) -> Result<T, D1Error> + Send + 'static,
+    ) -> Result<T, D1Error> {
+        let database = Arc::new(database);
+        let held = Arc::clone(&database);
+        let read = move || {
+            let failed = |error| StoreError::sqlite("open a reader of", &held.inner.file, &error);
+            let (mut connection, guard) =
+                sql::open(&held.inner.file, Access::Read, held.clock.clone()).map_err(failed)?;
+            let begin = "BEGIN; SELECT count(*) FROM sqlite_schema";
+            guard.ours(|| connection.execute_batch(begin)).map_err(failed)?;
+            work(&mut connection, &guard)
+        };
+        let done = blocking(read).await?;
+        database.inner.progress.settled().await;
+        Ok(done)
     }
 
     pub(super) fn file(&self) -> PathBuf {
@@ -145,8 +187,37 @@ impl Inner {
     }
 }
 
+/// Work for a writer, and where its outcome will be told.
+fn job<T: Send + 'static>(
+    work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
+) -> (Job, oneshot::Receiver<Outcome<T>>) {
+    let (caller, answer) = oneshot::channel();
+    let job = Box::new(move |writer: &mut Writer| -> Answer {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(writer)));
+        Box::new(move |synced| {
+            let outcome = match (outcome, synced) {
+                (Ok(Ok(_)), Err(error)) => Ok(Err(error.into())),
+                (outcome, _) => outcome,
+            };
+            // A caller that went away is no matter.
+            let _ = caller.send(outcome);
+        })
+    });
+    (job, answer)
+}
+
+/// What came of a job, or the panic that ended it.
+type Outcome<T> = std::thread::Result<Result<T, D1Error>>;
+
+async fn outcome<T>(answer: oneshot::Receiver<Outcome<T>>) -> Result<T, D1Error> {
+    match answer.await {
+        Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
+        Err(_) => Err(StoreError::Closed.into()),
+    }
+}
+
 /// Runs `work` on a thread that may block.
-pub(super) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
     match tokio::task::spawn_blocking(work).await {

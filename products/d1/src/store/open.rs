@@ -79,6 +79,11 @@ impl OpenDatabases {
         blocking(move || OpenDatabase::open(&folder, &clock)).await
     }
 
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.by_age().len()
+    }
+
     /// Closes those that nobody has used for a while.
     pub(super) async fn close_idle(&self) {
         let idle_max = u64::try_from(IDLE_MAX.as_millis()).unwrap_or(u64::MAX);

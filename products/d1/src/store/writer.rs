@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
+    io::Read,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,12 +21,12 @@ use tasks::Clock;
 use crate::{
     D1Error,
     error::SqlError,
-    model::QUERY_DURATION_MAX,
-    sql::{self, Access, Done, Ending, Guard, Plans, Work},
+    model::{IMPORT_DURATION_MAX, QUERY_DURATION_MAX},
+    sql::{self, Access, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement, Sums, Work},
 };
 
 /// Requests that may wait to change a database.
-const WRITES_WAITING_MAX: usize = 1024;
+pub(super) const WRITES_WAITING_MAX: usize = 1024;
 
 /// Requests whose commits share a sync.
 const WRITES_PER_SYNC_MAX: usize = 256;
@@ -79,6 +80,10 @@ impl Progress {
         self.last_row.load(Ordering::Relaxed)
     }
 
+    pub(super) fn synced(&self) -> u64 {
+        *self.synced.borrow()
+    }
+
     /// Waits until all that a reader may have seen by now is on disk.
     pub(super) async fn settled(&self) {
         let seen = self.begun.load(Ordering::Acquire);
@@ -90,7 +95,7 @@ impl Progress {
 }
 
 /// The connection and what belongs to it.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     pub(super) connection: Connection,
     guard: Guard,
     plans: Plans,
@@ -102,6 +107,15 @@ pub(super) struct Writer {
     frames: Arc<AtomicU32>,
     progress: Arc<Progress>,
     file: Arc<Path>,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Imported {
+    pub(crate) sums: Sums,
+    pub(crate) last_row_id: i64,
+    /// Bytes of the whole database afterwards.
+    pub(crate) size: u64,
 }
 
 impl Writer {
@@ -119,6 +133,38 @@ impl Writer {
         let log_path = PathBuf::from(format!("{}-wal", file.display()));
         let (plans, file) = (Plans::default(), Arc::clone(file));
         Ok(Self { connection, guard, plans, clock, log_path, log: None, frames, progress, file })
+    }
+
+    /// What watches its statements.
+    pub(super) fn guard(&self) -> Guard {
+        self.guard.clone()
+    }
+
+    /// Runs a file's statements: all of them happen or none. `after_each` is told what they did so far, and may stop them.
+    pub(crate) fn import(
+        &mut self,
+        file: impl Read,
+        after_each: impl Fn(&Sums) -> Result<(), D1Error>,
+    ) -> Result<Imported, D1Error> {
+        self.transaction(|writer| {
+            writer.guard.begin(IMPORT_DURATION_MAX, false);
+            let Self { connection, guard, plans, .. } = writer;
+            let (mut script, mut sums) = (Script::new(file), Sums::default());
+            sql::with_long_statements(connection, || {
+                while let Some(ScriptStatement { sql, line }) = script.next().map_err(import_text)? {
+                    sql::execute(connection, guard, plans, &sql, &mut sums).map_err(|error| {
+                        D1Error::ImportStatement { number: sums.statements + 1, line, error }
+                    })?;
+                    after_each(&sums)?;
+                }
+                Ok::<_, D1Error>(())
+            })?;
+            if sums.statements == 0 {
+                return Err(SqlError::NoStatements.into());
+            }
+            let size = guard.ours(|| sql::database_bytes(connection))?;
+            Ok(Imported { sums, last_row_id: connection.last_insert_rowid(), size })
+        })
     }
 
     /// Runs a request's statements: all of them happen or none.
@@ -206,6 +252,10 @@ impl Writer {
             after_group(self.frames.load(Ordering::Relaxed));
         }
     }
+}
+
+fn import_text(error: ScriptError) -> D1Error {
+    D1Error::ImportText(error.to_string())
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
