@@ -1,4 +1,5 @@
-//! The name of an R2 bucket: the one word by which bindings, the API and S3 clients mean it.
+//! An R2 bucket as others know it: its name, the one word by which bindings, the API and S3 clients mean it, and the hosts
+//! that it is given in zones.
 
 use std::{fmt, str::FromStr};
 
@@ -62,6 +63,47 @@ impl fmt::Debug for BucketName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+/// Which bucket: one of the same name that is made later has another id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketPlace {
+    /// 32 hex digits.
+    pub id: String,
+    /// As Workers name it.
+    pub name: String,
+}
+
+/// A host at which anybody reads a bucket.
+#[derive(Debug, Clone)]
+pub struct BucketDomain {
+    /// In lower case.
+    pub hostname: String,
+    /// The zone it is in.
+    pub zone_id: String,
+    /// That zone's name.
+    pub zone_name: String,
+    /// What is read there.
+    pub bucket: BucketPlace,
+    /// Nobody answers while it is not.
+    pub is_enabled: bool,
+    /// The oldest TLS that its owner wants spoken there.
+    pub min_tls: String,
+}
+
+/// A host that somebody wants for a bucket.
+#[derive(Debug, Clone)]
+pub struct NewBucketDomain {
+    /// In any case.
+    pub hostname: String,
+    /// The zone; that of the host, if it is not said.
+    pub zone_id: Option<String>,
+    /// What is to be read there.
+    pub bucket: BucketPlace,
+    /// Whether it answers.
+    pub is_enabled: bool,
+    /// The oldest TLS to be spoken there.
+    pub min_tls: String,
 }
 
 #[cfg(test)]

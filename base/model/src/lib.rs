@@ -5,7 +5,7 @@ mod bucket;
 mod ids;
 mod worker;
 
-pub use bucket::{BucketName, BucketNameError};
+pub use bucket::{BucketDomain, BucketName, BucketNameError, BucketPlace, NewBucketDomain};
 pub use ids::{AccountId, DatabaseId, DeploymentId, IdError, NamespaceId, TokenId, VersionId};
 pub use worker::{
     Binding, BindingKind, Caller, CallsKey, Compatibility, Entry, Entrypoint, Module, ModuleKind, NameError,

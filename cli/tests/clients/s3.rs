@@ -4,25 +4,17 @@ use std::fs;
 
 use testkit::{Clients, Project, Server, command, skip};
 
-use crate::sdks::{run, script, skip_python};
-
 #[tokio::test]
 async fn boto3_finds_s3() {
-    let Some(python) = Clients::find().python() else { return skip_python() };
     let server = Server::start().await;
-    let mut python = command(python);
-    python.arg("-B").arg(script("s3_boto3.py"));
-    run(&server, python).await;
+    server.run_python("s3_boto3.py").await;
     server.stop().await;
 }
 
 #[tokio::test]
 async fn the_javascript_sdk_finds_s3() {
     let server = Server::start().await;
-    let clients = Clients::find();
-    let mut node = command(clients.node());
-    node.arg(script("s3-sdk.mjs")).arg(clients.modules());
-    run(&server, node).await;
+    server.run_node("s3-sdk.mjs").await;
     server.stop().await;
 }
 
@@ -45,7 +37,7 @@ fn assert_same(project: &Project) {
 
 #[tokio::test]
 async fn the_aws_cli_finds_s3() {
-    let Some(python) = Clients::find().python() else { return skip_python() };
+    let Some(python) = Clients::find().python() else { return };
     let server = Server::start().await;
     let project = project();
     let aws = |words: &str| {
@@ -53,18 +45,18 @@ async fn the_aws_cli_finds_s3() {
         aws.args(["-m", "awscli"]).args(words.split_whitespace()).current_dir(project.path());
         aws
     };
-    run(&server, aws("s3 mb s3://aws")).await;
-    run(&server, aws("s3 sync up s3://aws/all --no-progress")).await;
-    let listed = run(&server, aws("s3 ls s3://aws/all/ --recursive")).await;
+    server.run(aws("s3 mb s3://aws")).await;
+    server.run(aws("s3 sync up s3://aws/all --no-progress")).await;
+    let listed = server.run(aws("s3 ls s3://aws/all/ --recursive")).await;
     assert!(listed.contains("20971520 all/large.bin") && listed.contains("all/folder/ü.txt"), "{listed}");
-    run(&server, aws("s3 cp s3://aws/all/text.txt s3://aws/copied.txt")).await;
-    run(&server, aws("s3 sync s3://aws/all down --no-progress")).await;
+    server.run(aws("s3 cp s3://aws/all/text.txt s3://aws/copied.txt")).await;
+    server.run(aws("s3 sync s3://aws/all down --no-progress")).await;
     assert_same(&project);
-    let head = run(&server, aws("s3api head-object --bucket aws --key copied.txt")).await;
+    let head = server.run(aws("s3api head-object --bucket aws --key copied.txt")).await;
     assert!(head.contains(r#""ContentType": "text/plain""#), "{head}");
-    run(&server, aws("s3 rm s3://aws --recursive")).await;
-    run(&server, aws("s3 rb s3://aws")).await;
-    assert_eq!(run(&server, aws("s3 ls")).await, "");
+    server.run(aws("s3 rm s3://aws --recursive")).await;
+    server.run(aws("s3 rb s3://aws")).await;
+    assert_eq!(server.run(aws("s3 ls")).await, "");
     server.stop().await;
 }
 
@@ -83,14 +75,14 @@ async fn rclone_finds_s3() {
         rclone.arg(format!("--s3-endpoint={}", server.environment()["AWS_ENDPOINT_URL"]));
         rclone
     };
-    run(&server, rclone("mkdir :s3:rclone")).await;
-    run(&server, rclone("sync up :s3:rclone/all --s3-upload-cutoff=8M")).await;
-    run(&server, rclone("check up :s3:rclone/all --download")).await;
-    run(&server, rclone("copy :s3:rclone/all down")).await;
+    server.run(rclone("mkdir :s3:rclone")).await;
+    server.run(rclone("sync up :s3:rclone/all --s3-upload-cutoff=8M")).await;
+    server.run(rclone("check up :s3:rclone/all --download")).await;
+    server.run(rclone("copy :s3:rclone/all down")).await;
     assert_same(&project);
-    run(&server, rclone("move :s3:rclone/all/text.txt :s3:rclone/moved")).await;
-    let listed = run(&server, rclone("lsf -R :s3:rclone")).await;
+    server.run(rclone("move :s3:rclone/all/text.txt :s3:rclone/moved")).await;
+    let listed = server.run(rclone("lsf -R :s3:rclone")).await;
     assert!(listed.contains("moved/text.txt") && !listed.contains("all/text.txt"), "{listed}");
-    run(&server, rclone("purge :s3:rclone")).await;
+    server.run(rclone("purge :s3:rclone")).await;
     server.stop().await;
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
-use r2::{BucketPlace, CustomDomain, NewDomain};
+use model::{BucketDomain, BucketPlace, NewBucketDomain};
 use v4::ApiError;
-use workers::{BucketDomain, NewBucketDomain, Register, Routes};
+use workers::{Register, Routes};
 
 /// Public buckets as the ingress sees them.
 #[derive(Clone)]
@@ -23,9 +23,7 @@ impl PublicBuckets {
 
     /// A host in a zone comes before one that buckets are given by us.
     fn bucket(&self, host: &str) -> Option<BucketPlace> {
-        let custom =
-            self.routes.find_bucket(host).map(|workers::BucketPlace { id, name }| BucketPlace { id, name });
-        custom.or_else(|| self.buckets.at_managed_host(host))
+        self.routes.find_bucket(host).or_else(|| self.buckets.at_managed_host(host))
     }
 }
 
@@ -44,16 +42,12 @@ impl ingress::Sites for PublicBuckets {
 pub(crate) struct BucketDomains(pub(crate) Arc<Register>);
 
 impl r2::Domains for BucketDomains {
-    fn list(&self, bucket: BucketPlace) -> BoxFuture<'_, Result<Vec<CustomDomain>, ApiError>> {
-        let listed = self.0.bucket_domains(bucket.id);
-        listed.map_ok(|all| all.into_iter().map(told).collect()).err_into().boxed()
+    fn list(&self, bucket: BucketPlace) -> BoxFuture<'_, Result<Vec<BucketDomain>, ApiError>> {
+        self.0.bucket_domains(bucket.id).err_into().boxed()
     }
 
-    fn put(&self, bucket: BucketPlace, domain: NewDomain) -> BoxFuture<'_, Result<CustomDomain, ApiError>> {
-        let NewDomain { hostname, zone_id, is_enabled, min_tls } = domain;
-        let bucket = workers::BucketPlace { id: bucket.id, name: bucket.name };
-        let new = NewBucketDomain { hostname, zone_id, bucket, is_enabled, min_tls };
-        self.0.put_bucket_domain(new).map_ok(told).err_into().boxed()
+    fn put(&self, new: NewBucketDomain) -> BoxFuture<'_, Result<BucketDomain, ApiError>> {
+        self.0.put_bucket_domain(new).err_into().boxed()
     }
 
     fn delete(&self, bucket: BucketPlace, hostname: String) -> BoxFuture<'_, Result<(), ApiError>> {
@@ -67,9 +61,4 @@ impl r2::Domains for BucketDomains {
     fn forget(&self, bucket_id: String) -> BoxFuture<'_, Result<(), ApiError>> {
         self.0.forget_bucket_domains(bucket_id).err_into().boxed()
     }
-}
-
-fn told(domain: BucketDomain) -> CustomDomain {
-    let BucketDomain { hostname, zone_id, zone_name, is_enabled, min_tls, .. } = domain;
-    CustomDomain { hostname, zone_id, zone_name, is_enabled, min_tls }
 }

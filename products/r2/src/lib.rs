@@ -17,7 +17,7 @@ mod store;
 
 use std::sync::Arc;
 
-use ::model::BucketName;
+use ::model::{BucketName, BucketPlace};
 use ::store::{Failure, StoreError};
 use axum::{
     body::Body,
@@ -25,16 +25,13 @@ use axum::{
 };
 use product::{House, Product};
 
-pub use crate::{
-    domains::{BucketPlace, CustomDomain, Domains, NewDomain},
-    model::Usage,
-};
+pub use crate::{domains::Domains, model::Usage};
 pub use s3::{AccessKey, AccessKeys};
 
 use domains::DomainsLater;
 use error::R2Error;
 use public::PublicHosts;
-use store::Store;
+use store::{NoEvents, Store};
 
 /// What the server gets when it opens R2.
 #[derive(Debug)]
@@ -49,8 +46,10 @@ pub struct R2 {
 ///
 /// Public buckets are hosts below `r2.<base_domain>`.
 pub async fn open(house: &House, base_domain: &str) -> Result<R2, StoreError> {
-    let store =
-        Arc::new(Store::open(&house.data.join("r2"), house.clock.clone(), house.tasks.clone()).await?);
+    // Here whoever keeps events is chosen: nobody, as long as there are no queues to which they could go.
+    let events = Arc::new(NoEvents);
+    let (clock, tasks) = (house.clock.clone(), house.tasks.clone());
+    let store = Arc::new(Store::open(&house.data.join("r2"), clock, tasks, events).await?);
     let hosts = PublicHosts::open(&store, base_domain).await.map_err(|error| match error {
         R2Error::Store(error) => error,
         other => StoreError::Sqlite(Failure {

@@ -3,50 +3,11 @@
 
 use std::sync::Arc;
 
+use model::{BucketDomain, NewBucketDomain};
+
 use crate::{
     error::WorkersError, pattern::is_host, register::Register, store::buckets as rows, zones::ZoneKey,
 };
-
-/// Which bucket: one of the same name that is made later has another id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BucketPlace {
-    /// 32 hex digits.
-    pub id: String,
-    /// As Workers name it.
-    pub name: String,
-}
-
-/// A host at which anybody reads a bucket.
-#[derive(Debug, Clone)]
-pub struct BucketDomain {
-    /// In lower case.
-    pub hostname: String,
-    /// The zone it is in.
-    pub zone_id: String,
-    /// That zone's name.
-    pub zone_name: String,
-    /// What is read there.
-    pub bucket: BucketPlace,
-    /// Nobody answers while it is not.
-    pub is_enabled: bool,
-    /// The oldest TLS that its owner wants spoken there.
-    pub min_tls: String,
-}
-
-/// A host that somebody wants for a bucket.
-#[derive(Debug)]
-pub struct NewBucketDomain {
-    /// Any case.
-    pub hostname: String,
-    /// The zone; that of the host, if it is not said.
-    pub zone_id: Option<String>,
-    /// What is to be read there.
-    pub bucket: BucketPlace,
-    /// Whether it answers.
-    pub is_enabled: bool,
-    /// The oldest TLS to be spoken there.
-    pub min_tls: String,
-}
 
 impl Register {
     /// The hosts of a bucket, in order.

@@ -16,7 +16,6 @@ mod upload;
 mod zone_table;
 mod zones;
 
-pub use buckets::{BucketDomain, BucketPlace, NewBucketDomain};
 pub use error::WorkersError;
 pub use model::SCRIPT_BYTES_MAX;
 pub use pattern::{PatternError, Target};

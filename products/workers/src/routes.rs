@@ -8,11 +8,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use model::{ScriptName, VersionId};
+use model::{BucketPlace, ScriptName, VersionId};
 use tokio::sync::watch;
 
 use crate::{
-    buckets::BucketPlace,
     model::LABEL_BYTES_MAX,
     pattern::Target,
     zone_table::{ZoneLayout, ZoneTable},

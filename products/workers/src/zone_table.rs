@@ -3,10 +3,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use model::ScriptName;
+use model::{BucketPlace, ScriptName};
 
 use crate::{
-    buckets::BucketPlace,
     pattern::{Pattern, Target, endings},
     routes::Route,
 };

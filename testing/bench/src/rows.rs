@@ -70,6 +70,30 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::RatioMin(4.0),
     },
     Row {
+        what: "D1 select by key, against our no-op",
+        ours: Side::SkerrySelect,
+        other: Some(Side::SkerryNoop),
+        target: Target::RatioMin(0.33),
+    },
+    Row {
+        what: "D1 select by key, against workerd's bundled D1",
+        ours: Side::SkerrySelect,
+        other: Some(Side::BundledSelect),
+        target: Target::RatioMin(1.2),
+    },
+    Row {
+        what: "D1 insert, against our no-op",
+        ours: Side::SkerryInsert,
+        other: Some(Side::SkerryNoop),
+        target: Target::RatioMin(0.28),
+    },
+    Row {
+        what: "D1 insert, against workerd's bundled D1",
+        ours: Side::SkerryInsert,
+        other: Some(Side::BundledInsert),
+        target: Target::RatioMin(3.0),
+    },
+    Row {
         what: "JS RPC call to another Worker, against one bare workerd",
         ours: Side::SkerryCall,
         other: Some(Side::BareCall),

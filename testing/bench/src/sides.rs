@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duratio
 use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::json;
-use testkit::{Background, Clients, DataFolder, Project, Script, Server, Wrangler, command};
+use testkit::{
+    BUNDLED_KV_FOLDERS, BUNDLED_KV_SERVICES, Background, Clients, DataFolder, Project, Script, Server,
+    Wrangler, command,
+};
 
 use crate::{
     load::{self, Target},
@@ -24,6 +27,10 @@ pub(crate) enum Side {
     BundledGet,
     SkerryPut,
     BundledPut,
+    SkerrySelect,
+    BundledSelect,
+    SkerryInsert,
+    BundledInsert,
     SkerryCall,
     BareCall,
     SkerryBoundFetch,
@@ -103,6 +110,27 @@ export default {
 };
 ";
 
+/// The Worker that reads one row by its key again and again, and inserts one after the other.
+const D1: &str = "
+const name = 'n'.repeat(100);
+export default {
+  async fetch(request, { DB }) {
+    if (request.url.endsWith('/select')) {
+      const row = await DB.prepare('SELECT id, name, age FROM user WHERE id = ?').bind(500).first();
+      return new Response(row.name);
+    }
+    if (request.url.endsWith('/insert')) {
+      await DB.prepare('INSERT INTO user (name, age) VALUES (?, ?)').bind(name, 7).run();
+      return new Response('ok');
+    }
+    await DB.exec('CREATE TABLE IF NOT EXISTS user (id INTEGER PRIMARY KEY, name TEXT, age INTEGER)');
+    const insert = DB.prepare('INSERT INTO user (name, age) VALUES (?, ?)').bind(name, 7);
+    await DB.batch(Array(1000).fill(insert));
+    return new Response('ok');
+  },
+};
+";
+
 /// The Worker that asks another one, by a call or by a request.
 const CALLER: &str = "
 export default {
@@ -149,6 +177,7 @@ pub(crate) struct Sides {
     bare: Option<Workerd>,
     pair: Option<Workerd>,
     bundled: Option<Workerd>,
+    bundled_d1: Option<Workerd>,
     dev: Option<(Background, Project, String)>,
     objects: Option<Objects>,
 }
@@ -162,6 +191,8 @@ impl Sides {
             Side::SkerryNoop,
             Side::SkerryGet,
             Side::SkerryPut,
+            Side::SkerrySelect,
+            Side::SkerryInsert,
             Side::SkerryCall,
             Side::SkerryBoundFetch,
         ]) {
@@ -175,9 +206,14 @@ impl Sides {
             started.pair = Some(Workerd::start(PAIR_CONFIG, &files).await?);
         }
         if needs(&[Side::BundledGet, Side::BundledPut]) {
-            let workerd = Workerd::start(BUNDLED_CONFIG, &[("worker.js", KV)]).await?;
+            let workerd = Workerd::start(&bundled_config(), &[("worker.js", KV)]).await?;
             load::once(&workerd.target("/fill")).await?;
             started.bundled = Some(workerd);
+        }
+        if needs(&[Side::BundledSelect, Side::BundledInsert]) {
+            let workerd = Workerd::start(BUNDLED_D1_CONFIG, &[("worker.js", D1)]).await?;
+            load::once(&workerd.target("/fill")).await?;
+            started.bundled_d1 = Some(workerd);
         }
         if needed.iter().any(|side| side.is_of_objects()) {
             started.objects = Some(Objects::start().await?);
@@ -207,6 +243,14 @@ impl Sides {
             Side::SkerryNoop => skerry("noop.localhost", "/"),
             Side::SkerryGet => skerry("kv.localhost", "/get"),
             Side::SkerryPut => skerry("kv.localhost", "/put"),
+            Side::SkerrySelect => skerry("d1.localhost", "/select"),
+            Side::SkerryInsert => skerry("d1.localhost", "/insert"),
+            Side::BundledSelect => {
+                Ok(self.bundled_d1.as_ref().context("bundled D1 was not started")?.target("/select"))
+            }
+            Side::BundledInsert => {
+                Ok(self.bundled_d1.as_ref().context("bundled D1 was not started")?.target("/insert"))
+            }
             Side::BareNoop => Ok(self.bare.as_ref().context("workerd was not started")?.target("/")),
             Side::BareAlike => {
                 let bare = self.bare.as_ref().context("workerd was not started")?.target("/");
@@ -248,6 +292,12 @@ async fn skerry() -> anyhow::Result<Server> {
     let binding = json!({ "type": "kv_namespace", "name": "KV", "namespace_id": id });
     server.deploy(&Script::module("kv", KV).binding(binding)).await;
     let _ = server.get("kv.localhost", "/fill").await.expect(200);
+    let path = "/accounts/{account}/d1/database";
+    let database = server.api(Method::POST, path, Some(&json!({ "name": "bench" }))).await.json();
+    let id = database["result"]["uuid"].as_str().context("no database was created")?;
+    let binding = json!({ "type": "d1", "name": "DB", "id": id });
+    server.deploy(&Script::module("d1", D1).binding(binding)).await;
+    let _ = server.get("d1.localhost", "/fill").await.expect(200);
     server.deploy(&Script::module("called", CALLED)).await;
     let binding = json!({ "type": "service", "name": "TARGET", "service": "called" });
     server.deploy(&Script::module("caller", CALLER).binding(binding)).await;
@@ -311,7 +361,7 @@ impl Prepared {
         for (name, content) in files.iter().chain(&[("config.capnp", config)]) {
             fs::write(folder.path().join(name), content).with_context(|| format!("write {name}"))?;
         }
-        for name in ["state", "blobs"] {
+        for name in BUNDLED_KV_FOLDERS {
             fs::create_dir(folder.path().join(name)).with_context(|| format!("create {name}"))?;
         }
         let binary = folder.path().join("config.bin");
@@ -363,21 +413,38 @@ const config :Workerd.Config = (
     http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
 "#;
 
-/// workerd with its own KV: a Durable Object with SQLite behind the same binding.
-const BUNDLED_CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+/// workerd with its own KV.
+fn bundled_config() -> String {
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "app", worker = (
       modules = [(name = "worker.js", esModule = embed "worker.js")],
       compatibilityDate = "2026-11-01",
-      bindings = [(name = "KV", kvNamespace = (name = "kv", props = (json = "{\"namespace\":\"ns1\"}")))])),
-    (name = "kv", worker = (
-      modules = [(name = "kv.js", bundled = "/workerd/kv.js")], compatibilityDate = "2026-11-01",
-      bindings = [(name = "SHARD", durableObjectNamespace = "KVNamespace"), (name = "BLOBS", service = "blobs")],
-      durableObjectNamespaces = [(className = "KVNamespace", uniqueKey = "kv", enableSql = true)],
+      bindings = [(name = "KV", kvNamespace = (name = "kv", props = (json = "{{\"namespace\":\"ns1\"}}")))])),
+    {BUNDLED_KV_SERVICES}],
+  sockets = [(name = "http", service = "app",
+    http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
+"#
+    )
+}
+
+/// workerd with its own D1: likewise.
+const BUNDLED_D1_CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "app", worker = (
+      modules = [(name = "worker.js", esModule = embed "worker.js")],
+      compatibilityDate = "2026-11-01",
+      bindings = [(name = "DB", wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [
+        (name = "fetcher", service = (name = "d1", props = (json = "{\"database\":\"db1\"}")))]))])),
+    (name = "d1", worker = (
+      modules = [(name = "d1.js", bundled = "/workerd/d1.js")], compatibilityDate = "2026-11-01",
+      bindings = [(name = "DATABASE", durableObjectNamespace = "D1Database")],
+      durableObjectNamespaces = [(className = "D1Database", uniqueKey = "d1", enableSql = true)],
       durableObjectStorage = (localDisk = "state"))),
-    (name = "state", disk = (path = "state", writable = true)),
-    (name = "blobs", disk = (path = "blobs", writable = true))],
+    (name = "state", disk = (path = "state", writable = true))],
   sockets = [(name = "http", service = "app",
     http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
 "#;
@@ -396,6 +463,8 @@ mod tests {
             Side::BareBoundFetch,
             Side::BundledGet,
             Side::BundledPut,
+            Side::BundledSelect,
+            Side::BundledInsert,
             Side::DevNoop,
         ];
         let sides = Sides::start(&needed).await.unwrap();

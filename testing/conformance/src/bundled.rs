@@ -1,9 +1,9 @@
-//! The second reference for KV: workerd's own, a Durable Object with SQLite behind the same binding.
+//! The second reference for KV: workerd's own.
 
 use std::{fmt::Write as _, fs, time::Duration};
 
 use serde_json::Value;
-use testkit::{Background, Clients, DataFolder, command};
+use testkit::{BUNDLED_KV_FOLDERS, BUNDLED_KV_SERVICES, Background, Clients, DataFolder, command};
 
 use crate::case::{Binding, Case, FileKind, Format};
 
@@ -31,7 +31,7 @@ impl Bundled {
         for file in &case.files {
             fs::write(folder.path().join(&file.name), &file.content).expect("write a file of the case");
         }
-        for name in ["state", "blobs"] {
+        for name in BUNDLED_KV_FOLDERS {
             fs::create_dir(folder.path().join(name)).expect("create a folder for the values");
         }
         let config = folder.path().join("config.capnp");
@@ -77,13 +77,7 @@ const config :Workerd.Config = (
   services = [
     (name = "case", worker = ({code}, bindings = [{bindings}],
       compatibilityDate = "{date}", compatibilityFlags = [{flags}])),
-    (name = "kv", worker = (
-      modules = [(name = "kv.js", bundled = "/workerd/kv.js")], compatibilityDate = "2026-11-01",
-      bindings = [(name = "SHARD", durableObjectNamespace = "KVNamespace"), (name = "BLOBS", service = "blobs")],
-      durableObjectNamespaces = [(className = "KVNamespace", uniqueKey = "kv", enableSql = true)],
-      durableObjectStorage = (localDisk = "state"))),
-    (name = "state", disk = (path = "state", writable = true)),
-    (name = "blobs", disk = (path = "blobs", writable = true))],
+    {BUNDLED_KV_SERVICES}],
   sockets = [(name = "http", service = "case")]);
 "#
     )

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::skip;
+
 /// Names the server's binary, where it is not beside the test.
 pub const SERVER_VARIABLE: &str = "SKERRY_BIN";
 
@@ -44,10 +46,15 @@ impl Clients {
         self.modules.join(package).join("bin/node")
     }
 
-    /// Python with the pinned Python clients; `None` where Python could make no environment for them.
+    /// Python with the pinned Python clients; `None` where Python could make no environment for them, which is said.
     #[must_use]
     pub fn python(&self) -> Option<PathBuf> {
-        Some(self.folder.join("python/bin/python")).filter(|python| python.is_file())
+        let python = self.folder.join("python/bin/python");
+        if python.is_file() {
+            return Some(python);
+        }
+        skip("Python clients: no virtual environment on this machine (Debian: apt-get install python3-venv)");
+        None
     }
 
     /// An installed package's folder.

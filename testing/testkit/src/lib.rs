@@ -1,12 +1,14 @@
 //! A whole server in a temporary folder on free ports, with a log watcher and the real clients. It knows the product only
 //! through its doors; what is asserted is the tests' business.
 
+mod bundled;
 mod clients;
 mod deploy;
 mod folder;
 mod http_client;
 mod log;
 mod process;
+mod programs;
 mod project;
 mod server;
 mod skip;
@@ -14,6 +16,7 @@ mod wait;
 mod websocket;
 mod wrangler;
 
+pub use bundled::{BUNDLED_KV_FOLDERS, BUNDLED_KV_SERVICES};
 pub use clients::{Clients, SERVER_VARIABLE};
 pub use deploy::{Module, Script};
 pub use folder::DataFolder;

@@ -5,11 +5,11 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
+use model::BucketPlace;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     R2Error,
-    domains::BucketPlace,
     model::{Bucket, Hosts, managed_host},
     store::{Setting, Store},
 };

@@ -8,13 +8,12 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request},
 };
-use model::BucketName;
+use model::{BucketName, BucketPlace};
 use percent_encoding::percent_decode_str;
 use s3s::dto::Range as WireRange;
 
 use crate::{
     R2Error,
-    domains::BucketPlace,
     headers::{DEFAULT_CONTENT_TYPE, describe, insert, parse_date},
     model::{Conditions, Etag, EtagMatch, Key, Object, Span},
     pages::Page,

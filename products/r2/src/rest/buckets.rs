@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::HeaderMap};
+use axum::{Extension, extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
-use v4::{ApiError, Envelope, Json, Path, Query, ResultInfo, rfc3339};
+use v4::{ApiError, Envelope, Json, Query, ResultInfo, rfc3339};
 
 use super::{jurisdiction, text};
 use crate::{
@@ -105,31 +105,26 @@ pub(super) async fn bucket_create(
     Ok(Envelope::new(store.bucket_create(new).await?.into()))
 }
 
-type BucketPath = Path<(String, String)>;
-
 pub(super) async fn bucket_read(
-    State(store): State<Arc<Store>>,
-    Path((_account, name)): BucketPath,
+    Extension(bucket): Extension<Bucket>,
 ) -> Result<Envelope<WireBucket>, ApiError> {
-    Ok(Envelope::new(store.bucket_find(&name)?.into()))
+    Ok(Envelope::new(bucket.into()))
 }
 
 /// Changes the storage class that new objects take; nothing else of a bucket can be changed.
 pub(super) async fn bucket_change(
     State(store): State<Arc<Store>>,
-    Path((_account, name)): BucketPath,
+    Extension(bucket): Extension<Bucket>,
     headers: HeaderMap,
 ) -> Result<Envelope<WireBucket>, ApiError> {
-    let bucket = store.bucket_find(&name)?;
     let class = StorageClass::parse(text(&headers, STORAGE_CLASS).unwrap_or_default())?;
     Ok(Envelope::new(store.bucket_set_storage_class(&bucket.name, class).await?.into()))
 }
 
 pub(super) async fn bucket_delete(
     State(store): State<Arc<Store>>,
-    Path((_account, name)): BucketPath,
+    Extension(bucket): Extension<Bucket>,
 ) -> Result<Envelope<()>, ApiError> {
-    let bucket = store.bucket_find(&name)?;
     store.bucket_delete(&bucket.name).await?;
     Ok(Envelope::new(()))
 }

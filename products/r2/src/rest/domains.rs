@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode};
+use axum::{Extension, extract::State, http::StatusCode};
+use model::{BucketDomain, BucketPlace, NewBucketDomain};
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Path, code};
 
 use super::Rooms;
-use crate::domains::{BucketPlace, CustomDomain, Domains, NewDomain};
+use crate::{domains::Domains, model::Bucket};
 
 /// What the doors that speak TLS offer at the oldest; all of these are kept by that.
 const MIN_TLS: [&str; 3] = ["1.0", "1.1", "1.2"];
@@ -31,9 +32,9 @@ struct Status {
     ssl: &'static str,
 }
 
-impl From<CustomDomain> for WireDomain {
-    fn from(domain: CustomDomain) -> Self {
-        let CustomDomain { hostname, zone_id, zone_name, is_enabled, min_tls } = domain;
+impl From<BucketDomain> for WireDomain {
+    fn from(domain: BucketDomain) -> Self {
+        let BucketDomain { hostname, zone_id, zone_name, bucket: _, is_enabled, min_tls } = domain;
         let status = Status { ownership: "active", ssl: "active" };
         Self { domain: hostname, enabled: is_enabled, status, min_tls, zone_id, zone_name }
     }
@@ -69,72 +70,76 @@ pub(super) struct Change {
 
 pub(super) async fn domain_list(
     State(rooms): State<Rooms>,
-    Path((_account, name)): Path<(String, String)>,
+    Extension(bucket): Extension<Bucket>,
 ) -> Result<Envelope<Listed>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     let domains = domains.list(bucket).await?.into_iter().map(WireDomain::from).collect();
     Ok(Envelope::new(Listed { domains }))
 }
 
 pub(super) async fn domain_create(
     State(rooms): State<Rooms>,
-    Path((_account, name)): Path<(String, String)>,
+    Extension(bucket): Extension<Bucket>,
     Json(new): Json<New>,
 ) -> Result<Envelope<WireDomain>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
-    let new = NewDomain {
+    let (bucket, domains) = rooms.keeper(bucket)?;
+    let new = NewBucketDomain {
         hostname: new.domain,
         zone_id: new.zone_id,
+        bucket,
         is_enabled: new.enabled.unwrap_or(true),
         min_tls: min_tls(new.min_tls)?.unwrap_or_else(|| MIN_TLS[0].to_owned()),
     };
-    Ok(Envelope::new(domains.put(bucket, new).await?.into()))
+    Ok(Envelope::new(domains.put(new).await?.into()))
 }
 
 pub(super) async fn domain_read(
     State(rooms): State<Rooms>,
-    Path((_account, name, hostname)): Path<(String, String, String)>,
+    Extension(bucket): Extension<Bucket>,
+    Path((_account, _bucket, hostname)): Path<(String, String, String)>,
 ) -> Result<Envelope<WireDomain>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     Ok(Envelope::new(find(&**domains, bucket, &hostname).await?.into()))
 }
 
 pub(super) async fn domain_change(
     State(rooms): State<Rooms>,
-    Path((_account, name, hostname)): Path<(String, String, String)>,
+    Extension(bucket): Extension<Bucket>,
+    Path((_account, _bucket, hostname)): Path<(String, String, String)>,
     Json(change): Json<Change>,
 ) -> Result<Envelope<WireDomain>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
-    let old = find(&**domains, bucket.clone(), &hostname).await?;
-    let new = NewDomain {
+    let (bucket, domains) = rooms.keeper(bucket)?;
+    let old = find(&**domains, bucket, &hostname).await?;
+    let new = NewBucketDomain {
         hostname: old.hostname,
         zone_id: Some(old.zone_id),
+        bucket: old.bucket,
         is_enabled: change.enabled.unwrap_or(old.is_enabled),
         min_tls: min_tls(change.min_tls)?.unwrap_or(old.min_tls),
     };
-    Ok(Envelope::new(domains.put(bucket, new).await?.into()))
+    Ok(Envelope::new(domains.put(new).await?.into()))
 }
 
 pub(super) async fn domain_delete(
     State(rooms): State<Rooms>,
-    Path((_account, name, hostname)): Path<(String, String, String)>,
+    Extension(bucket): Extension<Bucket>,
+    Path((_account, _bucket, hostname)): Path<(String, String, String)>,
 ) -> Result<Envelope<Removed>, ApiError> {
-    let (bucket, domains) = rooms.keeper(&name)?;
+    let (bucket, domains) = rooms.keeper(bucket)?;
     let domain = find(&**domains, bucket.clone(), &hostname).await?.hostname;
     domains.delete(bucket, domain.clone()).await?;
     Ok(Envelope::new(Removed { domain }))
 }
 
 impl Rooms {
-    /// The bucket that a caller names, and who keeps its hosts.
-    fn keeper(&self, name: &str) -> Result<(BucketPlace, &Arc<dyn Domains>), ApiError> {
-        let bucket = self.store.bucket_find(name)?;
+    /// A bucket as those who keep its hosts know it, and them.
+    fn keeper(&self, bucket: Bucket) -> Result<(BucketPlace, &Arc<dyn Domains>), ApiError> {
         let domains = self.domains.get().ok_or_else(|| ApiError::internal("the server is still starting"))?;
         Ok((BucketPlace { id: bucket.id, name: bucket.name.to_string() }, domains))
     }
 }
 
-async fn find(domains: &dyn Domains, bucket: BucketPlace, hostname: &str) -> Result<CustomDomain, ApiError> {
+async fn find(domains: &dyn Domains, bucket: BucketPlace, hostname: &str) -> Result<BucketDomain, ApiError> {
     let all = domains.list(bucket).await?;
     let found = all.into_iter().find(|domain| domain.hostname.eq_ignore_ascii_case(hostname));
     found.ok_or_else(|| {

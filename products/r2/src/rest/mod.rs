@@ -92,19 +92,20 @@ fn jurisdiction(headers: &HeaderMap) -> Result<&'static str, R2Error> {
     known.ok_or(R2Error::JurisdictionInvalid)
 }
 
-/// A bucket is there only for callers who name its jurisdiction.
+/// A bucket is there only for callers who name its jurisdiction. Handlers take it from here, as an [`axum::Extension`].
 async fn within_jurisdiction(
     State(store): State<Arc<Store>>,
     path: RawPathParams,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let jurisdiction = jurisdiction(request.headers())?;
-    let name = path.iter().find(|(parameter, _)| *parameter == "bucket_name").map(|(_, name)| name);
-    if let Some(name) = name
-        && store.bucket_find(name)?.jurisdiction != jurisdiction
-    {
-        return Err(R2Error::BucketMissing.into());
+    if let Some((_, name)) = path.iter().find(|(parameter, _)| *parameter == "bucket_name") {
+        let bucket = store.bucket_find(name)?;
+        if bucket.jurisdiction != jurisdiction {
+            return Err(R2Error::BucketMissing.into());
+        }
+        request.extensions_mut().insert(bucket);
     }
     Ok(next.run(request).await)
 }

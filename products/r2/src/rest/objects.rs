@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header},
 };
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use v4::{ApiError, Envelope, Path, rfc3339};
+use v4::{ApiError, Envelope, rfc3339};
 
 use super::text;
 use crate::{
     R2Error,
     headers::{describe, parse_date},
-    model::{Attributes, Conditions, CustomMetadata, HttpMetadata, Key, Object, StorageClass},
+    model::{Attributes, Bucket, Conditions, CustomMetadata, HttpMetadata, Key, Object, StorageClass},
     store::{Get, Incoming, Put, Store},
 };
 
@@ -46,9 +47,7 @@ impl From<Object> for WireObject {
     }
 }
 
-/// Account, bucket and key. The key is taken from the raw path instead: it is decoded once, by us, and keeps its slashes.
-type ObjectPath = Path<(String, String, String)>;
-
+/// The key, from the raw path: it is decoded once, by us, and keeps its slashes.
 fn raw_key(uri: &Uri) -> Result<Key, R2Error> {
     // The bucket may itself be called `objects`.
     let below = uri.path().split_once("/r2/buckets/").and_then(|(_, rest)| rest.split_once('/'));
@@ -58,10 +57,9 @@ fn raw_key(uri: &Uri) -> Result<Key, R2Error> {
 
 pub(super) async fn object_write(
     State(store): State<Arc<Store>>,
-    Path((_account, name, _key)): ObjectPath,
+    Extension(bucket): Extension<Bucket>,
     request: Request,
 ) -> Result<Envelope<WireObject>, ApiError> {
-    let bucket = store.bucket_find(&name)?;
     let (parts, body) = request.into_parts();
     let key = raw_key(&parts.uri)?;
     let attributes = attributes(&parts.headers)?;
@@ -74,10 +72,9 @@ pub(super) async fn object_write(
 
 pub(super) async fn object_read(
     State(store): State<Arc<Store>>,
-    Path((_account, name, _key)): ObjectPath,
+    Extension(bucket): Extension<Bucket>,
     uri: Uri,
 ) -> Result<Response<Body>, ApiError> {
-    let bucket = store.bucket_find(&name)?;
     let found = store.get(&bucket.name, &raw_key(&uri)?, Get::default())?;
     let (body, _) = found.body.ok_or(R2Error::PreconditionFailed)?;
     let length = body.length();
@@ -90,10 +87,9 @@ pub(super) async fn object_read(
 
 pub(super) async fn object_delete(
     State(store): State<Arc<Store>>,
-    Path((_account, name, _key)): ObjectPath,
+    Extension(bucket): Extension<Bucket>,
     uri: Uri,
 ) -> Result<Envelope<WireKey>, ApiError> {
-    let bucket = store.bucket_find(&name)?;
     let key = raw_key(&uri)?;
     store.delete(&bucket.name, vec![key.clone()]).await?;
     Ok(Envelope::new(WireKey { key: key.as_str().to_owned() }))

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 use serde::{Deserialize, Serialize};
-use v4::{ApiError, Envelope, Json, Path};
+use v4::{ApiError, Envelope, Json};
 
-use crate::store::{Scrubbed, Store};
+use crate::{
+    model::Bucket,
+    store::{Scrubbed, Store},
+};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct From {
@@ -30,10 +33,9 @@ struct WireDamage {
 
 pub(super) async fn scrub(
     State(store): State<Arc<Store>>,
-    Path((_account, name)): Path<(String, String)>,
+    Extension(bucket): Extension<Bucket>,
     Json(From { after }): Json<From>,
 ) -> Result<Envelope<WireScrubbed>, ApiError> {
-    let bucket = store.bucket_find(&name)?;
     let Scrubbed { objects, bytes, damaged, next } = store.scrub(&bucket.name, after).await?;
     let damaged =
         damaged.into_iter().map(|damage| WireDamage { key: damage.key, cause: damage.cause }).collect();

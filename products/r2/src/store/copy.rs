@@ -1,11 +1,14 @@
 //! Copying on the server's side. The new object gets second names of the same immutable files; only what cannot be linked
 //! is read and written anew.
 
+use std::sync::Arc;
+
 use model::BucketName;
 use store::rusqlite::{Connection, params};
 
 use super::{
     Incoming, NewBody, OpenBody, Store,
+    changes::{Creation, Objects},
     files::Doomed,
     objects::{Opened, check, draw_version},
     read::{Blob, Content, Of},
@@ -24,6 +27,13 @@ pub(crate) struct CopyFrom {
     pub(crate) key: Key,
     pub(crate) conditions: Conditions,
     pub(crate) customer_key: Option<CustomerKey>,
+}
+
+impl CopyFrom {
+    /// What is told of a copy of it.
+    pub(super) fn action(&self) -> Creation<'_> {
+        Creation::CopyObject { source: (self.bucket.as_str(), self.key.as_str()) }
+    }
 }
 
 /// What to copy to.
@@ -50,11 +60,11 @@ impl Store {
         let is_same_key = source.ssec_key_md5 == target_key_md5;
         let linked = if is_same_key { self.link_all(&from.bucket, &to.bucket, &opened)? } else { None };
         if let Some(blobs) = linked {
-            return self.put_linked(to, source, attributes, blobs).await;
+            return self.put_linked(from, to, source, attributes, blobs).await;
         }
         let body = self.read_again(&from, &source, opened, &to.bucket, to.customer_key).await?;
         let put = super::Put { key: to.key, attributes, conditions: to.conditions, body };
-        self.put(&to.bucket, put).await
+        self.write(&to.bucket, put, Some(from)).await
     }
 
     fn open_source(&self, from: &CopyFrom) -> Result<(Object, Opened), R2Error> {
@@ -105,6 +115,7 @@ impl Store {
 
     async fn put_linked(
         &self,
+        from: CopyFrom,
         to: CopyTo,
         source: Object,
         attributes: Attributes,
@@ -113,6 +124,7 @@ impl Store {
         let uploaded_ms = self.now_ms();
         let new = blobs.iter().map(|blob| Doomed { blob: blob.id, upload: None }).collect();
         let shard = self.shard(&to.bucket)?;
+        let events = Arc::clone(&self.events);
         let write = move |connection: &Connection| {
             let (bucket, bucket_class) = rows::bucket(connection, to.bucket.as_str())?;
             check(connection, bucket, &to.key, &to.conditions)?;
@@ -126,7 +138,8 @@ impl Store {
                 ..source
             };
             let place = place_copy(connection, bucket, &object, blobs)?;
-            let replaced = rows::put(connection, bucket, &object, place)?;
+            let objects = Objects { connection, events: &*events, bucket: (bucket, to.bucket.as_str()) };
+            let replaced = objects.put(&object, place, from.action())?;
             Ok((object, replaced))
         };
         shard.commit(write, new).await

@@ -1,11 +1,14 @@
 //! What becomes of objects and uploads with time, by their buckets' rules: a bounded piece of work per transaction, so that
 //! writers wait for none of it.
 
+use std::sync::Arc;
+
 use model::BucketName;
 use store::rusqlite::{Connection, params};
 
 use super::{
     Setting, Shard, Store,
+    changes::{Deletion, Objects},
     rows::{self, class_number},
     settings,
 };
@@ -35,7 +38,7 @@ impl Store {
         for shard in self.shards() {
             for (number, name, lifecycle) in shard.lifecycles().await? {
                 for rule in lifecycle.enabled() {
-                    let done = shard.apply(number, rule, now_ms).await?;
+                    let done = shard.apply((number, &name), rule, now_ms).await?;
                     if done != Done::default() {
                         tell(&name, &rule.id, done);
                     }
@@ -63,13 +66,18 @@ impl Shard {
         self.database.read(read).await
     }
 
-    async fn apply(&self, bucket: i64, rule: &LifecycleRule, now_ms: u64) -> Result<Done, R2Error> {
+    async fn apply(
+        &self,
+        (bucket, name): (i64, &BucketName),
+        rule: &LifecycleRule,
+        now_ms: u64,
+    ) -> Result<Done, R2Error> {
         let mut done = Done::default();
         let cutoff = |moment: &Moment| moment.older_than_ms(now_ms);
         if let Some(before_ms) =
             rule.delete_objects_transition.as_ref().and_then(|one| cutoff(&one.condition))
         {
-            done.deleted = self.delete_old(bucket, rule, before_ms).await?;
+            done.deleted = self.delete_old((bucket, name), rule, before_ms, now_ms).await?;
         }
         for transition in &rule.storage_class_transitions {
             if let Some(before_ms) = cutoff(&transition.condition) {
@@ -83,7 +91,13 @@ impl Shard {
         Ok(done)
     }
 
-    async fn delete_old(&self, bucket: i64, rule: &LifecycleRule, before_ms: u64) -> Result<usize, R2Error> {
+    async fn delete_old(
+        &self,
+        (bucket, name): (i64, &BucketName),
+        rule: &LifecycleRule,
+        before_ms: u64,
+        now_ms: u64,
+    ) -> Result<usize, R2Error> {
         let mut total = 0;
         loop {
             let keys = self.old_keys(bucket, rule, before_ms, None).await?;
@@ -91,14 +105,16 @@ impl Shard {
             if found == 0 {
                 return Ok(total);
             }
+            let (name, events) = (name.clone(), Arc::clone(&self.events));
             let write = move |connection: &Connection| {
+                let objects = Objects { connection, events: &*events, bucket: (bucket, name.as_str()) };
                 let mut is_old = connection.prepare_cached(
                     "SELECT 1 FROM object WHERE bucket = ?1 AND key = ?2 AND uploaded_ms <= ?3",
                 )?;
                 let (mut count, mut doomed) = (0, Vec::new());
                 for key in &keys {
-                    if is_old.exists(params![bucket, key, before_ms])? {
-                        doomed.extend(rows::delete(connection, bucket, key)?);
+                    if is_old.exists(params![bucket, key.as_bytes(), before_ms])? {
+                        doomed.extend(objects.delete(key, now_ms, Deletion::LifecycleDeletion)?);
                         count += 1;
                     }
                 }
@@ -131,7 +147,8 @@ impl Shard {
                 )?;
                 let mut count = 0;
                 for key in &keys {
-                    count += update.execute(params![bucket, key, before_ms, class_number(class)])?;
+                    count +=
+                        update.execute(params![bucket, key.as_bytes(), before_ms, class_number(class)])?;
                 }
                 Ok(count)
             };
@@ -150,7 +167,7 @@ impl Shard {
         rule: &LifecycleRule,
         before_ms: u64,
         but: Option<StorageClass>,
-    ) -> Result<Vec<Vec<u8>>, R2Error> {
+    ) -> Result<Vec<String>, R2Error> {
         let (from, to) = bounds(rule);
         let read = move |connection: &Connection| -> Result<_, R2Error> {
             let mut select = connection.prepare_cached(
@@ -158,7 +175,7 @@ impl Shard {
                      AND storage_class IS NOT ?5 LIMIT ?6",
             )?;
             let parameters = params![bucket, before_ms, from, to, but.map(class_number), BATCH];
-            let keys = select.query_map(parameters, |row| row.get(0))?;
+            let keys = select.query_map(parameters, |row| rows::text(row, 0))?;
             Ok(keys.collect::<Result<_, _>>()?)
         };
         self.database.read(read).await

@@ -3,6 +3,7 @@
 
 mod buckets;
 mod buffers;
+mod changes;
 mod copy;
 mod files;
 mod lifecycle;
@@ -19,7 +20,10 @@ mod settings;
 mod tests;
 mod uploads;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use model::BucketName;
 use store::{Database, Migration, Options, StoreError, rusqlite::Connection};
@@ -29,6 +33,7 @@ use tokio::sync::OnceCell;
 use crate::R2Error;
 
 pub(crate) use buckets::NewBucket;
+pub(crate) use changes::{Events, NoEvents};
 pub(crate) use copy::{CopyFrom, CopyTo};
 use files::Files;
 pub(crate) use lifecycle::Done;
@@ -56,6 +61,7 @@ pub(crate) struct Store {
     shards: [OnceCell<Shard>; SHARDS],
     clock: Clock,
     tasks: Tasks,
+    events: Arc<dyn Events>,
 }
 
 /// Some of the buckets, whole: a SQLite file and a folder of bodies.
@@ -64,12 +70,18 @@ struct Shard {
     database: Database,
     files: Files,
     tasks: Tasks,
+    events: Arc<dyn Events>,
 }
 
 impl Store {
     /// Opens the files in `folder`. What an interruption left behind is collected later, by [`Store::sweep`].
-    pub(crate) async fn open(folder: &Path, clock: Clock, tasks: Tasks) -> Result<Self, StoreError> {
-        let store = Self { folder: folder.to_owned(), shards: Default::default(), clock, tasks };
+    pub(crate) async fn open(
+        folder: &Path,
+        clock: Clock,
+        tasks: Tasks,
+        events: Arc<dyn Events>,
+    ) -> Result<Self, StoreError> {
+        let store = Self { folder: folder.to_owned(), shards: Default::default(), clock, tasks, events };
         for number in 0..SHARDS {
             if store.database_file(number).exists() {
                 store.open_shard(number).await?;
@@ -110,7 +122,7 @@ impl Store {
             let database = Database::open(&self.database_file(number), MIGRATIONS, Options::default())?;
             let epoch = database.write(next_epoch).await?;
             let files = Files::open(self.folder.join(format!("shard-{number:02}")), epoch)?;
-            Ok(Shard { database, files, tasks: self.tasks.clone() })
+            Ok(Shard { database, files, tasks: self.tasks.clone(), events: Arc::clone(&self.events) })
         };
         self.shards[number].get_or_try_init(open).await
     }

@@ -1,6 +1,6 @@
 //! Objects: find, read, write, delete.
 
-use std::{fs::File, io};
+use std::{fs::File, io, sync::Arc};
 
 use axum::body::Body;
 use model::BucketName;
@@ -8,7 +8,8 @@ use store::{StoreError, rusqlite::Connection};
 use uuid::Uuid;
 
 use super::{
-    Incoming, NewBody, OpenBody, Shard, Store,
+    CopyFrom, Incoming, NewBody, OpenBody, Shard, Store,
+    changes::{Creation, Deletion, Objects},
     files::{Doomed, Pin},
     read::{Blob, Content, Of},
     receive,
@@ -86,10 +87,20 @@ impl Store {
 
     /// Writes an object whose body was received, if the conditions hold; the last writer wins.
     pub(crate) async fn put(&self, bucket: &BucketName, put: Put) -> Result<Object, R2Error> {
+        self.write(bucket, put, None).await
+    }
+
+    /// The same; `source` is what the body was copied from.
+    pub(super) async fn write(
+        &self,
+        bucket: &BucketName,
+        put: Put,
+        source: Option<CopyFrom>,
+    ) -> Result<Object, R2Error> {
         let Put { key, attributes, conditions, body } = put;
         let (name, uploaded_ms) = (bucket.as_str().to_owned(), self.now_ms());
         let shard = self.shard(bucket)?;
-        let id = body.blob.id;
+        let (id, events) = (body.blob.id, Arc::clone(&self.events));
         let write = move |connection: &Connection| {
             let (bucket, bucket_class) = rows::bucket(connection, &name)?;
             check(connection, bucket, &key, &conditions)?;
@@ -107,7 +118,9 @@ impl Store {
             };
             let place = Place::Blob(body.blob.id);
             rows::blob_put(connection, body.blob)?;
-            let replaced = rows::put(connection, bucket, &object, place)?;
+            let action = source.as_ref().map_or(Creation::PutObject, CopyFrom::action);
+            let objects = Objects { connection, events: &*events, bucket: (bucket, &name) };
+            let replaced = objects.put(&object, place, action)?;
             Ok((object, replaced))
         };
         shard.commit(write, vec![Doomed { blob: id, upload: None }]).await
@@ -115,12 +128,14 @@ impl Store {
 
     /// Deletes objects; those that do not exist are no matter.
     pub(crate) async fn delete(&self, bucket: &BucketName, keys: Vec<Key>) -> Result<(), R2Error> {
-        let (name, shard) = (bucket.as_str().to_owned(), self.shard(bucket)?);
+        let (name, shard, now_ms) = (bucket.as_str().to_owned(), self.shard(bucket)?, self.now_ms());
+        let events = Arc::clone(&self.events);
         let write = move |connection: &Connection| {
             let (bucket, _) = rows::bucket(connection, &name)?;
+            let objects = Objects { connection, events: &*events, bucket: (bucket, &name) };
             let mut deleted = Vec::new();
             for key in keys {
-                deleted.extend(rows::delete(connection, bucket, key.as_bytes())?);
+                deleted.extend(objects.delete(key.as_str(), now_ms, Deletion::DeleteObject)?);
             }
             Ok(((), deleted))
         };

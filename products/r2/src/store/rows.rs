@@ -85,57 +85,6 @@ pub(super) fn find_whole(
     Ok((object(row)?, place(row)?, body))
 }
 
-/// Writes an object and its body's place; whatever was there goes. The returned files are to be doomed.
-pub(super) fn put(
-    connection: &Connection,
-    bucket: i64,
-    object: &Object,
-    place: Place,
-) -> Result<Vec<Doomed>, R2Error> {
-    let replaced = delete(connection, bucket, object.key.as_bytes())?;
-    let (blob, upload) = match place {
-        Place::Blob(id) => (Some(id), None),
-        Place::Upload(number) => (None, Some(number)),
-    };
-    let mut version = [0; 16];
-    hex::decode_to_slice(&object.version, &mut version).expect("versions are drawn by us");
-    connection
-        .prepare_cached(
-            "INSERT INTO object (bucket, key, version, size, etag, uploaded_ms, storage_class, ssec_key_md5,
-                 checksums, http, custom, blob, upload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?
-        .execute(params![
-            bucket,
-            object.key.as_bytes(),
-            version,
-            object.size,
-            object.etag,
-            object.uploaded_ms,
-            class_number(object.storage_class),
-            object.ssec_key_md5,
-            json(&object.checksums),
-            json(&object.http),
-            json(&object.custom),
-            blob,
-            upload,
-        ])?;
-    Ok(replaced)
-}
-
-/// Deletes an object with the rows of its body. The returned files are to be doomed.
-pub(super) fn delete(connection: &Connection, bucket: i64, key: &[u8]) -> Result<Vec<Doomed>, R2Error> {
-    let place: Option<Place> = connection
-        .prepare_cached("DELETE FROM object WHERE bucket = ?1 AND key = ?2 RETURNING blob, upload")?
-        .query_row(params![bucket, key], |row| place_at(row, 0))
-        .optional()?;
-    match place {
-        None => Ok(Vec::new()),
-        Some(Place::Blob(id)) => Ok(blob_delete(connection, id, None)?.into_iter().collect()),
-        Some(Place::Upload(number)) => parts_delete(connection, number),
-    }
-}
-
 /// Deletes all parts of an upload.
 pub(super) fn parts_delete(connection: &Connection, upload: i64) -> Result<Vec<Doomed>, R2Error> {
     let blobs = connection
@@ -221,7 +170,8 @@ fn place(row: &Row<'_>) -> store::rusqlite::Result<Place> {
     place_at(row, 10)
 }
 
-fn place_at(row: &Row<'_>, at: usize) -> store::rusqlite::Result<Place> {
+/// Reads `blob` and `upload`, which begin at the column `at`.
+pub(super) fn place_at(row: &Row<'_>, at: usize) -> store::rusqlite::Result<Place> {
     match row.get(at)? {
         Some(blob) => Ok(Place::Blob(blob)),
         None => row.get(at + 1).map(Place::Upload),

@@ -1,6 +1,6 @@
 //! What the store promises to all doors: bytes come back as they were given, whatever happens in between.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,9 +8,14 @@ use http_body_util::BodyExt;
 use md5::{Digest, Md5};
 use model::BucketName;
 use proptest::prelude::*;
+use store::rusqlite::Connection;
 use tasks::{Clock, Tasks};
 
-use super::{CopyFrom, CopyTo, Done, Get, Incoming, NewBucket, NewUpload, Put, Setting, Store, UploadId};
+use super::{
+    CopyFrom, CopyTo, Done, Events, Get, Incoming, NewBucket, NewUpload, NoEvents, Put, Setting, Store,
+    UploadId,
+    changes::{Creation, Event},
+};
 use crate::{
     R2Error,
     model::{
@@ -30,8 +35,12 @@ struct Room {
 
 impl Room {
     async fn new() -> Self {
+        Self::telling(Arc::new(NoEvents)).await
+    }
+
+    async fn telling(events: Arc<dyn Events>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (store, tasks) = open(folder.path()).await;
+        let (store, tasks) = open(folder.path(), events).await;
         let room = Self { folder, store, tasks, bucket: name("bucket") };
         room.make("bucket").await;
         room
@@ -41,7 +50,7 @@ impl Room {
         let Self { folder, store, tasks, bucket } = self;
         assert!(tasks.stop(Duration::from_secs(5)).await);
         store.close().await;
-        let (store, tasks) = open(folder.path()).await;
+        let (store, tasks) = open(folder.path(), Arc::new(NoEvents)).await;
         Self { folder, store, tasks, bucket }
     }
 
@@ -118,9 +127,9 @@ impl Room {
     }
 }
 
-async fn open(folder: &std::path::Path) -> (Store, Tasks) {
-    let tasks = Tasks::new();
-    (Store::open(folder, Clock::manual(1_800_000_000_000), tasks.clone()).await.unwrap(), tasks)
+async fn open(folder: &std::path::Path, events: Arc<dyn Events>) -> (Store, Tasks) {
+    let (tasks, clock) = (Tasks::new(), Clock::manual(1_800_000_000_000));
+    (Store::open(folder, clock, tasks.clone(), events).await.unwrap(), tasks)
 }
 
 fn name(text: &str) -> BucketName {
@@ -198,12 +207,12 @@ async fn a_body_with_the_wrong_checksum_or_length_changes_nothing() {
 #[tokio::test]
 async fn conditions_are_decided_where_the_write_is() {
     let room = Room::new().await;
-    let only_new = || Conditions {
+    let too_late = || Conditions {
         etag_does_not_match: Some(vec![Etag { value: String::new(), kind: EtagMatch::Wildcard }]),
         ..Conditions::default()
     };
     let big = bytes(MIB);
-    let puts = (0..8).map(|_| room.put_with("a", &big, only_new(), None));
+    let puts = (0..8).map(|_| room.put_with("a", &big, too_late(), None));
     let outcomes = futures_util::future::join_all(puts).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(room.files().len(), 1, "the losers' files are gone");
@@ -543,4 +552,108 @@ async fn a_finished_upload_is_remembered_for_a_day() {
         assert_eq!(abort().await.is_ok(), is_known);
     }
     assert_eq!(room.get("a").await.as_ref(), b"part");
+}
+
+/// Keeps events as lines in the shard's own file, and then refuses those of one key.
+#[derive(Debug)]
+struct Lines;
+
+const REFUSED: &str = "refused";
+
+impl Events for Lines {
+    fn keep(&self, connection: &Connection, event: &Event<'_>) -> Result<(), R2Error> {
+        let (key, line) = match event {
+            Event::ObjectCreate { bucket, object, action } => {
+                let Object { key, size, etag, uploaded_ms, .. } = object;
+                let (name, source) = match action {
+                    Creation::PutObject => ("PutObject", String::new()),
+                    Creation::CopyObject { source: (bucket, key) } => {
+                        ("CopyObject", format!("{bucket}/{key}"))
+                    }
+                    Creation::CompleteMultipartUpload => ("CompleteMultipartUpload", String::new()),
+                };
+                (key.as_str(), format!("{name} {bucket}/{key} {size} {etag} {uploaded_ms} {source}"))
+            }
+            Event::ObjectDelete { bucket, key, time_ms, action } => {
+                (*key, format!("{action:?} {bucket}/{key} {time_ms}"))
+            }
+        };
+        connection.execute_batch("CREATE TABLE IF NOT EXISTS line (text TEXT NOT NULL) STRICT")?;
+        connection.execute("INSERT INTO line (text) VALUES (?1)", [line.trim()])?;
+        if key == REFUSED { Err(R2Error::KeyInvalid) } else { Ok(()) }
+    }
+}
+
+impl Room {
+    /// What was kept since the last call.
+    async fn lines(&self) -> Vec<String> {
+        let take = |connection: &Connection| -> Result<Vec<String>, R2Error> {
+            let mut delete = connection.prepare("DELETE FROM line RETURNING text")?;
+            Ok(delete.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        };
+        self.store.shard(&self.bucket).unwrap().database.write(take).await.unwrap()
+    }
+
+    async fn copy(&self, from: &str, to: &str, customer_key: Option<CustomerKey>) {
+        let conditions = Conditions::default;
+        let from =
+            CopyFrom { bucket: name("bucket"), key: key(from), conditions: conditions(), customer_key: None };
+        let to = CopyTo {
+            bucket: name("bucket"),
+            key: key(to),
+            attributes: None,
+            conditions: conditions(),
+            customer_key,
+        };
+        self.store.copy(from, to).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn each_change_of_an_object_is_kept_once_in_its_own_commit() {
+    let room = Room::telling(Arc::new(Lines)).await;
+    let (at, small) = ("1800000000000", hex::encode(Md5::digest(b"v")));
+    room.put("a", b"v").await;
+    room.put("a", b"v").await;
+    let put = format!("PutObject bucket/a 1 {small} {at}");
+    assert_eq!(room.lines().await, [put.clone(), put], "what is overwritten is not deleted");
+
+    room.copy("a", "linked", None).await;
+    room.copy("a", "sealed", Some(CustomerKey::new([1; 32]))).await;
+    let copied = |to| format!("CopyObject bucket/{to} 1 {small} {at} bucket/a");
+    assert_eq!(room.lines().await, [copied("linked"), copied("sealed")]);
+
+    let upload = room.upload("parts").await;
+    let part = room.part(&upload, 1, b"v").await;
+    assert_eq!(room.lines().await, [""; 0], "there is no object yet");
+    let object = room.complete(&upload, &[&part]).await.unwrap();
+    let completed = format!("CompleteMultipartUpload bucket/parts 1 {} {at}", object.etag);
+    assert_eq!(room.lines().await, [completed]);
+
+    room.store.clock.advance(Duration::from_millis(1));
+    room.store.delete(&room.bucket, vec![key("a"), key("none")]).await.unwrap();
+    assert_eq!(
+        room.lines().await,
+        ["DeleteObject bucket/a 1800000000001"],
+        "and nothing of what was not there"
+    );
+    let transition = serde_json::json!({"condition": {"type": "Age", "maxAge": 0}});
+    room.apply(serde_json::json!([{"id": "all", "deleteObjectsTransition": transition}])).await;
+    let expired =
+        ["linked", "parts", "sealed"].map(|key| format!("LifecycleDeletion bucket/{key} 1800000000001"));
+    assert_eq!(room.lines().await, expired);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_change_that_is_undone_nor_changed_when_it_cannot_be_kept() {
+    let room = Room::telling(Arc::new(Lines)).await;
+    room.put("a", b"v").await;
+    assert_eq!(room.lines().await.len(), 1);
+    let too_late = Conditions { uploaded_before_ms: Some(0), ..Conditions::default() };
+    let unmet = room.put_with("a", b"w", too_late, None).await;
+    assert!(matches!(unmet, Err(R2Error::PreconditionFailed)));
+    let unkept = room.put_with(REFUSED, &bytes(MIB), Conditions::default(), None).await;
+    assert!(matches!(unkept, Err(R2Error::KeyInvalid)));
+    assert_eq!((room.lines().await, room.keys().await), (vec![], vec!["a".to_owned()]));
+    assert!(room.files().is_empty(), "nor does the body stay");
 }

@@ -1,7 +1,7 @@
 //! Multipart uploads. Parts are files of their own and stay so: the completed object is their ordered list, so that
 //! completing costs one commit whatever the size.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use md5::{Digest, Md5};
 use model::BucketName;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     NewBody, Store,
+    changes::{Creation, Objects},
     files::Doomed,
     objects::{check, draw_version},
     rows::{self, Place},
@@ -185,6 +186,7 @@ impl Store {
         conditions: Conditions,
     ) -> Result<Object, R2Error> {
         let (name, now_ms) = (bucket.as_str().to_owned(), self.now_ms());
+        let events = Arc::clone(&self.events);
         let write = move |connection: &Connection| {
             let (bucket, _) = rows::bucket(connection, &name)?;
             let row = open_upload(connection, bucket, &upload)?;
@@ -212,7 +214,9 @@ impl Store {
             if MULTIPART_BYTES_MAX < object.size {
                 return Err(R2Error::ObjectTooLarge);
             }
-            doomed.extend(rows::put(connection, bucket, &object, Place::Upload(row.number))?);
+            let objects = Objects { connection, events: &*events, bucket: (bucket, &name) };
+            let place = Place::Upload(row.number);
+            doomed.extend(objects.put(&object, place, Creation::CompleteMultipartUpload)?);
             finish(connection, row.number, now_ms)?;
             Ok((object, doomed))
         };

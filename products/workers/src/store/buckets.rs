@@ -1,10 +1,10 @@
 //! Custom domains of buckets, row by row: each function is one step inside a transaction that its caller began.
 
+use model::{BucketDomain, BucketPlace, NewBucketDomain};
 use store::rusqlite::{Connection, Row, ToSql, params};
 
 use super::zones::{domain_of_host, zone_for};
 use crate::{
-    buckets::{BucketDomain, BucketPlace, NewBucketDomain},
     error::WorkersError,
     zones::{DOMAINS_MAX, ZoneKey},
 };
