@@ -63,7 +63,8 @@ fn entries_per_row(connection: &Connection, sql: &str) -> rusqlite::Result<u64> 
         let opcode = row.get_ref(1)?.as_str().unwrap_or_default();
         // Entries of temporary indexes and sorters have instructions of other names.
         entries += u64::from(matches!(opcode, "Insert" | "IdxInsert"));
-        let is_end = opcode == "Halt";
+        // A constraint that fails halts too, with its code.
+        let is_end = opcode == "Halt" && row.get::<_, i64>(2)? == 0;
         if is_end {
             break;
         }
