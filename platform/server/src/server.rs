@@ -313,7 +313,10 @@ fn show_usage_of_d1(d1: &d1::Databases, metrics: &Metrics) {
         let d1 = d1.clone();
         move || {
             let totals = d1.totals().into_iter();
-            totals.filter(|(name, _)| names.contains(name)).map(|(name, total)| (name.to_owned(), total)).collect()
+            totals
+                .filter(|(name, _)| names.contains(name))
+                .map(|(name, total)| (name.to_owned(), total))
+                .collect()
         }
     };
     let (queries, rows) = ("Statements that D1 ran since the start", "Rows that they visited or wrote");

@@ -84,7 +84,8 @@ fn analytics(store: &Store, asked: &Asked) -> Vec<Value> {
     let mut rows = Vec::new();
     for (id, usage) in store.usage.of(|id| asked.is_database(id)) {
         for (ms, sums) in usage.hours.iter() {
-            let Sums { read_queries, write_queries, rows_read, rows_written, rows_returned, duration_ms } = sums;
+            let Sums { read_queries, write_queries, rows_read, rows_written, rows_returned, duration_ms } =
+                sums;
             let hour = rfc3339(ms);
             rows.push(json!({
                 "count": read_queries + write_queries,

@@ -261,7 +261,11 @@ mod tests {
         let hours: Vec<_> = often.iter().collect();
         assert_eq!(hours.len() as u64, HOURS_MAX);
         assert!(hours.iter().all(|(_, sums)| sums.read_queries == 4 && sums.rows_read == 8));
-        let longest = usage.of(|_| true).iter().flat_map(|(_, usage)| usage.statements().map(|(sql, _)| sql.len()).collect::<Vec<_>>()).max();
+        let longest = usage
+            .of(|_| true)
+            .iter()
+            .flat_map(|(_, usage)| usage.statements().map(|(sql, _)| sql.len()).collect::<Vec<_>>())
+            .max();
         assert_eq!(longest, Some(STATEMENT_BYTES_MAX));
         assert_eq!(usage.totals()[0].1, 30 * STATEMENTS_MAX as u64);
     }

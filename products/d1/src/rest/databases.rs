@@ -95,7 +95,8 @@ pub(super) async fn database_read(
     let fields: Option<Vec<_>> = fields.as_ref().map(|fields| fields.split(',').map(str::trim).collect());
     let is_asked = |name: &str| fields.as_ref().is_none_or(|fields| fields.contains(&name));
     let id = database.id;
-    let region = database.location_hint.as_ref().map_or_else(|| REGION.to_owned(), |hint| hint.to_uppercase());
+    let region =
+        database.location_hint.as_ref().map_or_else(|| REGION.to_owned(), |hint| hint.to_uppercase());
     let mut shown = serde_json::to_value(WireDatabase::from(database)).expect("plain fields become JSON");
     // Only these need the database to be opened.
     if is_asked("num_tables") || is_asked("file_size") {

@@ -13,5 +13,7 @@ pub(crate) use connection::{Access, open};
 pub(crate) use figures::Plans;
 pub(crate) use guard::Guard;
 pub(crate) use run::{Done, Elsewhere, Ending, Ran, Results, SERVED_BY, Work, run};
-pub(crate) use script::{Script, ScriptError, ScriptStatement, Sums, database_bytes, execute, with_long_statements};
+pub(crate) use script::{
+    Script, ScriptError, ScriptStatement, Sums, database_bytes, execute, with_long_statements,
+};
 pub(crate) use split::{Piece, next_statement};

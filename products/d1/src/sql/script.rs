@@ -123,8 +123,8 @@ pub(crate) struct Sums {
 pub(crate) fn with_long_statements<T>(connection: &Connection, work: impl FnOnce() -> T) -> T {
     let set = |bytes: usize| {
         // It cannot fail but for a limit that does not exist.
-        let _ = connection
-            .set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, i32::try_from(bytes).unwrap_or(i32::MAX));
+        let _ =
+            connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, i32::try_from(bytes).unwrap_or(i32::MAX));
     };
     set(SCRIPT_STATEMENT_BYTES_MAX);
     let result = work();
@@ -147,6 +147,10 @@ pub(crate) fn execute(
         return Err(SqlError::WrongParameters);
     }
     let may_change_schema = !statement.readonly() && !is_insert(sql);
+    let schema = || guard.ours(|| pragma(connection, "PRAGMA schema_version"));
+    if may_change_schema && sums.schema.is_none() {
+        sums.schema = Some(schema()?);
+    }
     let mut rows = statement.raw_query();
     while rows.next().map_err(explain)?.is_some() {}
     drop(rows);
@@ -154,7 +158,7 @@ pub(crate) fn execute(
     drop(statement);
     let changes = connection.total_changes() - before;
     if may_change_schema {
-        let schema = guard.ours(|| pragma(connection, "PRAGMA schema_version"))?;
+        let schema = schema()?;
         if sums.schema.replace(schema) != Some(schema) {
             plans.forget();
             // A new schema is at least a row of its own.

@@ -114,9 +114,12 @@ impl OpenDatabase {
         self.gate.pass().await?;
         let late = self.clock.monotonic() + QUERY_DURATION_MAX;
         let clock = self.clock.clone();
-        let (job, answer) = job(move |writer| {
-            if late <= clock.monotonic() { Err(SqlError::QueuedTooLong.into()) } else { work(writer) }
-        });
+        let (job, answer) =
+            job(
+                move |writer| {
+                    if late <= clock.monotonic() { Err(SqlError::QueuedTooLong.into()) } else { work(writer) }
+                },
+            );
         let is_to_be_worked = lock(&self.inner.queue).push(job)?;
         if is_to_be_worked {
             let inner = Arc::clone(&self.inner);

@@ -102,7 +102,8 @@ impl Store {
     pub(crate) fn bytes_of(&self, id: DatabaseId) -> u64 {
         let in_use = self.usage.bytes(id);
         // What is not checkpointed yet is missing there; then it was written lately, and is known above.
-        let on_disk = || std::fs::metadata(self.folder_of(id).join(database::FILE)).map_or(0, |file| file.len());
+        let on_disk =
+            || std::fs::metadata(self.folder_of(id).join(database::FILE)).map_or(0, |file| file.len());
         in_use.unwrap_or_else(on_disk)
     }
 

@@ -65,12 +65,7 @@ pub(crate) fn find(transfers: &Transfers, database: DatabaseId, bookmark: &str) 
     transfers.state().exports.get(&database).filter(|task| task.bookmark == bookmark).cloned()
 }
 
-async fn export(
-    file: File,
-    database: InUse,
-    task: &Task,
-    options: DumpOptions,
-) -> Result<File, D1Error> {
+async fn export(file: File, database: InUse, task: &Task, options: DumpOptions) -> Result<File, D1Error> {
     let task = task.clone();
     let write = move |connection: &mut Connection, guard: &crate::sql::Guard| {
         let failed = |error: &std::io::Error| D1Error::from(StoreError::file("write", &file.path, error));

@@ -123,7 +123,8 @@ async fn import(
     let imported = written.map_err(|error| match error {
         _ if task.is_cancelled() => D1Error::Stopped,
         D1Error::ImportStatement { error: SqlError::Timeout, .. } => {
-            let text = format!("its statements took longer than {} minutes", IMPORT_DURATION_MAX.as_secs() / 60);
+            let text =
+                format!("its statements took longer than {} minutes", IMPORT_DURATION_MAX.as_secs() / 60);
             D1Error::ImportText(text)
         }
         error => error,

@@ -59,8 +59,10 @@ impl Transfers {
         let upload = {
             let mut state = self.state();
             let now_ms = self.clock.unix_ms();
-            let is_awaited =
-                state.uploads.get(&secret).is_some_and(|upload| !upload.is_whole && now_ms < upload.expires_ms);
+            let is_awaited = state
+                .uploads
+                .get(&secret)
+                .is_some_and(|upload| !upload.is_whole && now_ms < upload.expires_ms);
             let upload = if is_awaited { state.uploads.remove(&secret) } else { None };
             upload.ok_or(D1Error::UrlUnknown)?
         };
@@ -76,9 +78,9 @@ impl Transfers {
     /// Takes an uploaded file out, to be imported.
     pub(super) fn take_upload(&self, database: DatabaseId, etag: &str) -> Option<Upload> {
         let mut state = self.state();
-        let is_it =
-            |upload: &Upload| upload.is_whole && upload.database == database && upload.etag == etag;
-        let secret = state.uploads.iter().find(|(_, upload)| is_it(upload)).map(|(secret, _)| secret.clone())?;
+        let is_it = |upload: &Upload| upload.is_whole && upload.database == database && upload.etag == etag;
+        let secret =
+            state.uploads.iter().find(|(_, upload)| is_it(upload)).map(|(secret, _)| secret.clone())?;
         state.uploads.remove(&secret)
     }
 
