@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::{
     D1Error,
     model::{BATCH_STATEMENTS_MAX, Bookmark, Format, Query},
-    sql::{Results, Work},
+    sql::{Caller, Results, Work},
     store::Store,
 };
 
@@ -51,7 +51,8 @@ async fn serve(store: &Store, id: DatabaseId, request: Request<Body>) -> Result<
                 check_session(id, session)?;
             }
             let format = format_of(parts.uri.query().unwrap_or_default());
-            let work = Work { queries: read(body).await?, format, results: Results::EachQuery };
+            let (queries, caller) = (read(body).await?, Caller::default());
+            let work = Work { queries, format, results: Results::EachQuery, caller };
             let (done, bookmark) = store.query(id, work).await?;
             let mut response = json_response(Bytes::from(done.json));
             if session.is_some() {

@@ -72,6 +72,11 @@ impl Databases {
         self.0.open_count()
     }
 
+    /// Closes the databases that nobody has used for a while, as happens by itself now and then.
+    pub async fn close_idle(&self) {
+        self.0.close_idle().await;
+    }
+
     /// Whether the database exists now.
     pub fn exists(&self, id: DatabaseId) -> Result<bool, StoreError> {
         Ok(self.0.database_get(id)?.is_some())

@@ -11,7 +11,7 @@ use super::find_database;
 use crate::{
     D1Error,
     model::{self, BATCH_STATEMENTS_MAX, Format, Parameter, Query},
-    sql::{Results, Work},
+    sql::{Caller, Results, Work},
     store::Store,
 };
 
@@ -58,7 +58,8 @@ async fn answer(
         (None, Some(sql)) => vec![Query { sql, params: asked.params }],
         (None, None) => return Err(malformed("missing field `sql`".to_owned())),
     };
-    let work = Work { queries, format, results: Results::EachStatement };
+    let caller = Caller::default();
+    let work = Work { queries, format, results: Results::EachStatement, caller };
     let (done, _bookmark) = store.query(id, work).await?;
     let text = String::from_utf8(done.json).map_err(|error| D1Error::RequestMalformed(error.to_string()))?;
     Ok(Envelope::new(RawValue::from_string(text).expect("results are written as JSON")))

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -78,15 +78,42 @@ struct State {
     stopped: AtomicU8,
     /// The statements are ours: all is allowed.
     is_ours: AtomicBool,
+    caller: Mutex<Caller>,
     is_switched: AtomicBool,
+    was_pragma: AtomicBool,
     is_transaction_refused: AtomicBool,
+}
+
+/// Somebody who waits for a request's answer; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller(Arc<AtomicBool>);
+
+impl Caller {
+    fn is_gone(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Waits no longer once this is dropped.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting(self.clone())
+    }
+}
+
+/// While it is there, the caller waits.
+#[derive(Debug)]
+pub(crate) struct Waiting(Caller);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Why statements were stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stopped {
     No,
-    /// They ran as long as a request may.
+    /// They ran as long as a request may, or nobody waits for them.
     Time,
     /// A quick read is not quick: it is to be run where it disturbs nobody.
     Quick,
@@ -102,7 +129,9 @@ impl Guard {
             looks_left: AtomicU32::new(u32::MAX),
             stopped: AtomicU8::new(0),
             is_ours: AtomicBool::new(false),
+            caller: Mutex::default(),
             is_switched: AtomicBool::new(false),
+            was_pragma: AtomicBool::new(false),
             is_transaction_refused: AtomicBool::new(false),
         });
         let looking = Arc::clone(&state);
@@ -112,18 +141,15 @@ impl Guard {
         Ok(Self(state))
     }
 
-    /// From now on, statements may run for `limit`; quick ones are given up long before.
-    pub(crate) fn begin(&self, limit: Duration, is_quick: bool) {
+    /// From now on, statements may run for `limit`, or until nobody waits for them any more; quick ones are given up long
+    /// before.
+    pub(crate) fn begin(&self, limit: Duration, is_quick: bool, caller: &Caller) {
+        *self.0.caller() = caller.clone();
         let until = self.0.elapsed_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
         self.0.until_ns.store(until, Ordering::Relaxed);
         self.0.looks_left.store(if is_quick { QUICK_LOOKS_MAX } else { u32::MAX }, Ordering::Relaxed);
         self.0.stopped.store(0, Ordering::Relaxed);
         self.0.is_transaction_refused.store(false, Ordering::Relaxed);
-    }
-
-    /// Stops the statement that runs, as if its time were over.
-    pub(crate) fn stop(&self) {
-        self.0.until_ns.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn stopped(&self) -> Stopped {
@@ -140,6 +166,11 @@ impl Guard {
         let result = work();
         self.0.is_ours.store(before, Ordering::Relaxed);
         result
+    }
+
+    /// Whether a pragma was compiled since this was asked last.
+    pub(crate) fn was_pragma(&self) -> bool {
+        self.0.was_pragma.swap(false, Ordering::Relaxed)
     }
 
     /// Leaves the connection as it was before the request.
@@ -172,9 +203,10 @@ impl State {
 
     fn is_to_stop(&self) -> bool {
         let left = self.looks_left.load(Ordering::Relaxed);
+        let is_late = || self.until_ns.load(Ordering::Relaxed) <= self.elapsed_ns();
         let stopped = if left == 0 {
             2
-        } else if self.until_ns.load(Ordering::Relaxed) <= self.elapsed_ns() {
+        } else if is_late() || self.caller().is_gone() {
             1
         } else {
             0
@@ -184,6 +216,11 @@ impl State {
         }
         self.stopped.store(stopped, Ordering::Relaxed);
         stopped != 0
+    }
+
+    fn caller(&self) -> MutexGuard<'_, Caller> {
+        // It is replaced whole.
+        self.caller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn judge(&self, context: &AuthContext<'_>) -> Authorization {
@@ -231,6 +268,7 @@ impl State {
     }
 
     fn is_pragma_allowed(&self, name: &str, value: Option<&str>) -> bool {
+        self.was_pragma.store(true, Ordering::Relaxed);
         if is_among(PRAGMAS_THAT_SWITCH, name) {
             if value.is_some() {
                 self.is_switched.store(true, Ordering::Relaxed);

@@ -6,11 +6,11 @@ use store::rusqlite::{Connection, Rows, Statement};
 use tasks::Clock;
 
 use super::{
-    Guard, Piece,
+    Caller, Guard, Piece,
     connection::PAGE_BYTES,
     figures::{Plans, rows_visited},
     guard::Stopped,
-    next_statement,
+    next_statement, ours,
     values::{write, write_json},
 };
 use crate::{
@@ -27,6 +27,7 @@ pub(crate) struct Work {
     pub(crate) queries: Vec<Query>,
     pub(crate) format: Format,
     pub(crate) results: Results,
+    pub(crate) caller: Caller,
 }
 
 /// What has a result of its own.
@@ -138,9 +139,9 @@ impl Runner<'_> {
         is_last: bool,
         format: Format,
     ) -> Result<Option<Elsewhere>, SqlError> {
-        // SQLite counts the white space around a statement as its text; a semicolon it does not.
-        let sql = sql.trim();
+        let sql = ours::theirs(sql);
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.guard.explain(error))?;
+        let is_pragma = self.guard.was_pragma();
         let is_reading = statement.readonly();
         if !is_reading && self.connection.is_readonly("main").unwrap_or(false) {
             return Ok(Some(Elsewhere::Writer));
@@ -150,7 +151,7 @@ impl Runner<'_> {
         }
         let changes_before = self.connection.total_changes();
         let row_before = self.last_row();
-        let schema_before = if is_reading { 0 } else { self.pragma("PRAGMA schema_version")? };
+        let schema_before = if is_reading { 0 } else { self.pragma(ours::SCHEMA_VERSION)? };
         let began = self.clock.monotonic();
         let is_first = self.out.len() == 1;
         if !is_first {
@@ -169,9 +170,14 @@ impl Runner<'_> {
                 };
             }
         };
-        drop(statement);
+        if is_pragma {
+            // Most do what they do when they are compiled.
+            statement.discard();
+        } else {
+            drop(statement);
+        }
         let changes = self.connection.total_changes() - changes_before;
-        let has_new_schema = !is_reading && self.pragma("PRAGMA schema_version")? != schema_before;
+        let has_new_schema = !is_reading && self.pragma(ours::SCHEMA_VERSION)? != schema_before;
         if has_new_schema {
             self.plans.forget();
         }
@@ -184,7 +190,7 @@ impl Runner<'_> {
             changes,
             last_row_id,
             changed_db: 0 < changes || last_row_id != row_before || has_new_schema,
-            size_after: self.pragma("PRAGMA page_count")? * PAGE_BYTES,
+            size_after: self.pragma(ours::PAGE_COUNT)? * PAGE_BYTES,
             rows_read: rows_visited(self.connection, sql),
             // A new schema is at least a row of its own.
             rows_written: self.guard.ours(|| self.plans.rows_written(self.connection, sql, changes))

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use store::rusqlite::{Connection, limits::Limit};
 
-use super::{Guard, Piece, connection::PAGE_BYTES, figures::rows_visited, next_statement};
+use super::{Guard, Piece, connection::PAGE_BYTES, figures::rows_visited, next_statement, ours};
 use crate::{
     error::SqlError,
     model::{SCRIPT_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX},
@@ -147,7 +147,7 @@ pub(crate) fn execute(
         return Err(SqlError::WrongParameters);
     }
     let may_change_schema = !statement.readonly() && !is_insert(sql);
-    let schema = || guard.ours(|| pragma(connection, "PRAGMA schema_version"));
+    let schema = || guard.ours(|| pragma(connection, ours::SCHEMA_VERSION));
     if may_change_schema && sums.schema.is_none() {
         sums.schema = Some(schema()?);
     }
@@ -173,7 +173,7 @@ pub(crate) fn execute(
 
 /// Bytes of the whole database.
 pub(crate) fn database_bytes(connection: &Connection) -> store::rusqlite::Result<u64> {
-    Ok(pragma(connection, "PRAGMA page_count")? * PAGE_BYTES)
+    Ok(pragma(connection, ours::PAGE_COUNT)? * PAGE_BYTES)
 }
 
 fn pragma(connection: &Connection, sql: &str) -> store::rusqlite::Result<u64> {

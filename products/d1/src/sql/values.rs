@@ -1,5 +1,7 @@
 //! Values between SQLite and JSON, as D1 converts them (Cloudflare: D1, type conversion).
 
+use std::io::Write as _;
+
 use store::rusqlite::{
     self,
     types::{ToSqlOutput, Value, ValueRef},
@@ -23,10 +25,21 @@ pub(super) fn write(value: ValueRef<'_>, out: &mut Vec<u8>) {
     match value {
         ValueRef::Null => out.extend_from_slice(b"null"),
         ValueRef::Integer(number) => write_json(&number, out),
-        // `null` if it is not finite.
-        ValueRef::Real(number) => write_json(&number, out),
+        ValueRef::Real(number) => write_real(number, out),
         ValueRef::Text(text) => write_json(&String::from_utf8_lossy(text), out),
         ValueRef::Blob(bytes) => write_json(bytes, out),
+    }
+}
+
+/// Writes a number as JavaScript does: whole ones without a fraction, and `null` if it is not finite.
+fn write_real(number: f64, out: &mut Vec<u8>) {
+    /// From here on JavaScript writes an exponent.
+    const EXPONENT_FROM: f64 = 1e21;
+    if number.fract() == 0.0 && number.abs() < EXPONENT_FROM {
+        // Adding zero makes of minus zero what JavaScript writes for it.
+        write!(out, "{:.0}", number + 0.0).expect("writing to memory does not fail");
+    } else {
+        write_json(&number, out);
     }
 }
 

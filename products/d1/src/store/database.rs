@@ -43,8 +43,6 @@ struct Inner {
     file: Arc<Path>,
     queue: Mutex<Queue>,
     writer: Mutex<Writer>,
-    /// The writer's, to stop what takes long.
-    guard: Guard,
     progress: Arc<Progress>,
 }
 
@@ -63,8 +61,7 @@ impl OpenDatabase {
         let writer = Writer::open(&file, clock.clone(), Arc::clone(&progress))?;
         store::sync_folder(folder)?;
         let readers = Arc::new(Readers::new(Arc::clone(&file), clock.clone()));
-        let guard = writer.guard();
-        let inner = Inner { file, queue: Mutex::default(), writer: Mutex::new(writer), guard, progress };
+        let inner = Inner { file, queue: Mutex::default(), writer: Mutex::new(writer), progress };
         let used_ms = AtomicU64::new(clock.unix_ms());
         Ok(Self { inner: Arc::new(inner), readers, gate: Gate::default(), clock: clock.clone(), used_ms })
     }
@@ -77,6 +74,7 @@ impl OpenDatabase {
     pub(super) async fn query(&self, work: Work) -> Result<(Done, u64), D1Error> {
         self.used_ms.store(self.clock.unix_ms(), Ordering::Relaxed);
         let work = Arc::new(work);
+        let _waiting = work.caller.waiting();
         if !begins_with_a_write(&work)
             && let Some(done) = self.read(&work).await?
         {
@@ -129,7 +127,7 @@ impl OpenDatabase {
     }
 
     /// Runs `work`, which may take long, on the writer while other writes wait; what it committed is on disk when this
-    /// returns. It happens even if the caller goes away, unless it is stopped: see [`OpenDatabase::stop_writing`].
+    /// returns. It happens even if the caller goes away.
     pub(crate) async fn write_alone<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
@@ -151,11 +149,6 @@ impl OpenDatabase {
     /// The newest commit that anybody may know of.
     pub(crate) fn commit(&self) -> u64 {
         self.inner.progress.synced()
-    }
-
-    /// Stops the statement that the writer runs.
-    pub(crate) fn stop_writing(&self) {
-        self.inner.guard.stop();
     }
 
     /// Runs `work`, which may take long, on a connection of its own that sees one state of the database, while others read

@@ -13,7 +13,7 @@ use crate::{
     D1Error,
     error::SqlError,
     model::QUERY_DURATION_MAX,
-    sql::{self, Access, Ending, Guard, Plans, Work},
+    sql::{self, Access, Ending, Guard, Plans, Work, ours},
 };
 
 /// Reads of one database at once; further ones wait.
@@ -97,15 +97,15 @@ impl Readers {
 impl Reader {
     fn run(&mut self, work: &Work, is_quick: bool, clock: &Clock, last_row: i64) -> Result<Ending, D1Error> {
         let Self { connection, guard, plans } = self;
-        guard.begin(QUERY_DURATION_MAX, is_quick);
+        guard.begin(QUERY_DURATION_MAX, is_quick, &work.caller);
         // Several statements see one state.
         let is_whole = 1 < work.queries.len();
         if is_whole {
-            guard.ours(|| connection.execute_batch("BEGIN"))?;
+            guard.ours(|| connection.prepare_cached(ours::BEGIN_READ)?.execute([]))?;
         }
         let ending = sql::run(connection, guard, plans, work, clock, Some(last_row));
         if is_whole {
-            guard.ours(|| connection.execute_batch("COMMIT"))?;
+            guard.ours(|| connection.prepare_cached(ours::COMMIT)?.execute([]))?;
         }
         Ok(ending?)
     }

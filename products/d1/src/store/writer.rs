@@ -22,7 +22,10 @@ use crate::{
     D1Error,
     error::SqlError,
     model::{IMPORT_DURATION_MAX, QUERY_DURATION_MAX},
-    sql::{self, Access, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement, Sums, Work},
+    sql::{
+        self, Access, Caller, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement, Sums, Work,
+        ours,
+    },
 };
 
 /// Requests that may wait to change a database.
@@ -135,19 +138,15 @@ impl Writer {
         Ok(Self { connection, guard, plans, clock, log_path, log: None, frames, progress, file })
     }
 
-    /// What watches its statements.
-    pub(super) fn guard(&self) -> Guard {
-        self.guard.clone()
-    }
-
-    /// Runs a file's statements: all of them happen or none. `after_each` is told what they did so far, and may stop them.
+    /// Runs a file's statements: all of them happen or none, and none if the caller waits no longer. `after_each` is told what they did so far, and may stop them.
     pub(crate) fn import(
         &mut self,
         file: impl Read,
+        caller: &Caller,
         after_each: impl Fn(&Sums) -> Result<(), D1Error>,
     ) -> Result<Imported, D1Error> {
         self.transaction(|writer| {
-            writer.guard.begin(IMPORT_DURATION_MAX, false);
+            writer.guard.begin(IMPORT_DURATION_MAX, false, caller);
             let Self { connection, guard, plans, .. } = writer;
             let (mut script, mut sums) = (Script::new(file), Sums::default());
             sql::with_long_statements(connection, || {
@@ -170,7 +169,7 @@ impl Writer {
     /// Runs a request's statements: all of them happen or none.
     pub(super) fn run(&mut self, work: &Work) -> Result<Done, D1Error> {
         self.transaction(|writer| {
-            writer.guard.begin(QUERY_DURATION_MAX, false);
+            writer.guard.begin(QUERY_DURATION_MAX, false, &work.caller);
             let Self { connection, guard, plans, clock, .. } = writer;
             match sql::run(connection, guard, plans, work, clock, None)? {
                 Ending::Done(done) => Ok(done),
@@ -185,7 +184,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, D1Error>,
     ) -> Result<T, D1Error> {
-        self.ours("BEGIN IMMEDIATE")?;
+        self.ours(ours::BEGIN_WRITE)?;
         let outcome = work(self).and_then(|result| {
             // Deferred foreign keys are checked here: it may be the person's doing if it fails.
             self.progress.begun.fetch_add(1, Ordering::AcqRel);
@@ -193,7 +192,7 @@ impl Writer {
             Ok(result)
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
-            self.ours("ROLLBACK")?;
+            self.ours(ours::ROLLBACK)?;
         }
         self.guard.end(&self.connection)?;
         outcome
@@ -201,7 +200,7 @@ impl Writer {
 
     fn commit(&self) -> Result<(), D1Error> {
         fault::point("d1: before commit");
-        let committed = self.guard.ours(|| self.connection.prepare_cached("COMMIT")?.execute([]));
+        let committed = self.guard.ours(|| self.connection.prepare_cached(ours::COMMIT)?.execute([]));
         self.progress.last_row.store(self.connection.last_insert_rowid(), Ordering::Relaxed);
         fault::point("d1: committed");
         committed.map(drop).map_err(|error| SqlError::from(error).into())
@@ -227,7 +226,7 @@ impl Writer {
         let answer = job(self);
         if !self.connection.is_autocommit() {
             // It cannot fail in a way that matters: what is not committed is not kept.
-            let _ = self.ours("ROLLBACK");
+            let _ = self.ours(ours::ROLLBACK);
         }
         answer
     }

@@ -12,8 +12,8 @@ use crate::{
     D1Error,
     error::SqlError,
     model::{Bookmark, IMPORT_DURATION_MAX, Meta, Timings},
-    sql::SERVED_BY,
-    store::{Imported, InUse, OpenDatabase, Store},
+    sql::{Caller, SERVED_BY},
+    store::{Imported, InUse, Store},
 };
 
 /// What a client that announces a file is told.
@@ -101,6 +101,8 @@ async fn import(
 ) -> Result<(Imported, Meta), D1Error> {
     let began = store.clock().monotonic();
     let working = task.clone();
+    let caller = Caller::default();
+    let waiting = caller.waiting();
     let write = database.write_alone(move |writer| {
         let path = &upload.file.path;
         let file = std::fs::File::open(path).map_err(|error| StoreError::file("open", path, &error))?;
@@ -108,7 +110,7 @@ async fn import(
             working.set_done(sums.statements);
             if working.is_cancelled() { Err(D1Error::Stopped) } else { Ok(()) }
         };
-        let imported = writer.import(BufReader::new(file), after_each);
+        let imported = writer.import(BufReader::new(file), &caller, after_each);
         drop(upload);
         imported
     });
@@ -116,7 +118,7 @@ async fn import(
     let written = tokio::select! {
         written = &mut write => written,
         () = task.cancelled() => {
-            OpenDatabase::stop_writing(database);
+            drop(waiting);
             write.await
         }
     };

@@ -14,14 +14,14 @@ async fn dataset(room: &Room, name: &str, filter: Value) -> Vec<Value> {
 #[tokio::test]
 async fn statements_are_counted_by_database_hour_and_text() {
     let room = Room::new().await;
-    room.rows("CREATE TABLE t (a)").await;
+    room.run("CREATE TABLE t (a)").await;
     for number in 0..3 {
         let insert = json!({"sql": "INSERT INTO t VALUES (?)", "params": [number]});
         room.ask("/query", insert).await.result();
     }
     room.house.clock.advance(Duration::from_secs(3600));
-    room.rows("SELECT a FROM t").await;
-    let filter = json!({"AND": [{"databaseId": *room.id, "datetimeHour_geq": "2027-01-15T00:00:00.000Z",
+    room.run("SELECT a FROM t").await;
+    let filter = json!({"AND": [{"databaseId": *room.database, "datetimeHour_geq": "2027-01-15T00:00:00.000Z",
         "datetimeHour_leq": "2027-01-15T09:30:00.000Z"}]});
     let mut hours = dataset(&room, "d1AnalyticsAdaptiveGroups", filter.clone()).await;
     hours.sort_by_key(|row| row["dimensions"]["datetimeHour"].to_string());
@@ -39,7 +39,7 @@ async fn statements_are_counted_by_database_hour_and_text() {
     let select = of("SELECT a FROM t");
     assert_eq!(
         (&select["sum"]["rowsReturned"], &select["dimensions"]["databaseId"]),
-        (&json!(3), &json!(*room.id))
+        (&json!(3), &json!(*room.database))
     );
     let other = json!({"databaseId": "other"});
     assert!(dataset(&room, "d1QueriesAdaptiveGroups", other).await.is_empty());

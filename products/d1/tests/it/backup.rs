@@ -24,34 +24,34 @@ fn rows(room: &Room, bytes: &[u8]) -> u64 {
 #[tokio::test]
 async fn a_backup_is_one_state_while_writers_go_on() {
     let room = Room::new().await;
-    room.rows("CREATE TABLE t (a, b, c)").await;
+    room.run("CREATE TABLE t (a, b, c)").await;
     let fill = "INSERT INTO t SELECT 1, -1, randomblob(1000) FROM json_each('[1,1,1,1,1,1,1,1,1,1]')";
     for _ in 0..100 {
-        room.rows(fill).await;
+        room.run(fill).await;
     }
     let write = async {
         for _ in 0..50 {
-            room.rows("INSERT INTO t VALUES (1, 0, 0); INSERT INTO t VALUES (0, -1, 0)").await;
+            room.run("INSERT INTO t VALUES (1, 0, 0); INSERT INTO t VALUES (0, -1, 0)").await;
         }
     };
-    let path = format!("/{}/backup", room.id);
-    let back_up = async { room.rest("GET", &path, &Value::Null).await };
+    let path = format!("/{}/backup", room.database);
+    let back_up = async { room.call("GET", &path, &Value::Null).await };
     let ((), backup) = tokio::join!(write, back_up);
     assert_eq!(backup.status, 200);
     assert_eq!(backup.headers["content-length"], backup.body.len().to_string());
     let found = rows(&room, &backup.body);
     assert!((1000..=1100).contains(&found), "{found}");
     assert_eq!(room.transfers(), 0, "our copy is gone");
-    assert_eq!(room.rest("GET", "/nobody/backup", &Value::Null).await.refusal(), (404, 7404));
+    assert_eq!(room.call("GET", "/nobody/backup", &Value::Null).await.refusal(), (404, 7404));
 }
 
 #[tokio::test]
 async fn the_bindings_dump_is_the_same_file() {
     let room = Room::new().await;
-    room.rows("CREATE TABLE t (a, b); INSERT INTO t VALUES (1, -1)").await;
+    room.run("CREATE TABLE t (a, b); INSERT INTO t VALUES (1, -1)").await;
     let door = room.d1.product.binding.clone().unwrap();
     let request = Request::post("http://d1/dump").body(Body::empty()).unwrap();
-    let response = door(room.id.clone(), request).await;
+    let response = door(room.database.clone(), request).await;
     assert_eq!(response.status(), 200);
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(rows(&room, &bytes), 1);

@@ -31,7 +31,7 @@ async fn an_export_can_be_imported_and_exported_again() {
     let room = Room::new().await;
     // A child that was made before its parent: its rows refer to a table that comes later.
     let large = "x".repeat(900_000);
-    room.rows(
+    room.run(
         "CREATE TABLE child (id INTEGER PRIMARY KEY AUTOINCREMENT, p TEXT REFERENCES parent (name), b BLOB, r REAL);
          CREATE TABLE parent (name TEXT PRIMARY KEY) WITHOUT ROWID; CREATE INDEX of_child ON child (p);
          CREATE TRIGGER guard BEFORE DELETE ON parent BEGIN SELECT raise(ABORT, 'no;'); END;
@@ -43,7 +43,7 @@ async fn an_export_can_be_imported_and_exported_again() {
     room.ask("/query", insert).await.result();
     let text = export(&room, json!({})).await;
 
-    let other = room.rest("POST", "", &json!({"name": "other"})).await.result();
+    let other = room.call("POST", "", &json!({"name": "other"})).await.result();
     let other = other["uuid"].as_str().unwrap();
     let etag = hex::encode(Md5::digest(&text));
     let init = room_import(&room, other, json!({"action": "init", "etag": etag})).await;
@@ -57,18 +57,18 @@ async fn an_export_can_be_imported_and_exported_again() {
             .await;
     }
     assert_eq!(told["status"], "complete", "{told}");
-    let room = Room { id: other.into(), ..room };
+    let room = Room { database: other.into(), ..room };
     assert_eq!(export(&room, json!({})).await, text);
 }
 
 async fn room_import(room: &Room, id: &str, body: Value) -> Value {
-    room.rest("POST", &format!("/{id}/import"), &body).await.result()
+    room.call("POST", &format!("/{id}/import"), &body).await.result()
 }
 
 #[tokio::test]
 async fn options_choose_tables_schema_and_data() {
     let room = Room::new().await;
-    room.rows("CREATE TABLE a (x); CREATE TABLE b (y); INSERT INTO a VALUES (1); INSERT INTO b VALUES (2)")
+    room.run("CREATE TABLE a (x); CREATE TABLE b (y); INSERT INTO a VALUES (1); INSERT INTO b VALUES (2)")
         .await;
     let cases = [
         (
@@ -98,10 +98,10 @@ async fn options_choose_tables_schema_and_data() {
 #[tokio::test]
 async fn virtual_tables_are_refused_in_cloudflares_words_unless_the_shell_is_to_read_them() {
     let room = Room::new().await;
-    room.rows("CREATE TABLE plain (x); CREATE VIRTUAL TABLE found USING fts5 (text); INSERT INTO found VALUES ('sea')").await;
+    room.run("CREATE TABLE plain (x); CREATE VIRTUAL TABLE found USING fts5 (text); INSERT INTO found VALUES ('sea')").await;
     let refused = start(&room, json!({})).await;
     assert_eq!(refused["error"], "D1 Export error: cannot export databases with Virtual Tables (fts5)");
-    assert_eq!(room.rows("SELECT count(*) FROM found").await, json!([[1]]), "the database is not stuck");
+    assert_eq!(room.run("SELECT count(*) FROM found").await, json!([[1]]), "the database is not stuck");
     export(&room, json!({"tables": ["plain"]})).await;
     let text = export(&room, json!({"compatibility": "sqlite3_cli_only"})).await;
     let shell = store::rusqlite::Connection::open_in_memory().unwrap();
@@ -118,9 +118,9 @@ async fn virtual_tables_are_refused_in_cloudflares_words_unless_the_shell_is_to_
 #[tokio::test]
 async fn an_export_shows_one_moment_and_can_be_fetched_for_an_hour() {
     let room = Room::new().await;
-    room.rows("CREATE TABLE t (a); INSERT INTO t VALUES (1)").await;
+    room.run("CREATE TABLE t (a); INSERT INTO t VALUES (1)").await;
     let told = start(&room, json!({})).await;
-    room.rows("INSERT INTO t VALUES (2)").await;
+    room.run("INSERT INTO t VALUES (2)").await;
     let url = told["result"]["signed_url"].as_str().unwrap();
     for _ in 0..2 {
         let fetched = room.signed("GET", url, "").await;

@@ -1,4 +1,5 @@
-//! What D1 promises through its doors: the v4 routes, the URLs without a token that belong to them, and the binding's `dump()`.
+//! What D1 promises, through its doors: the binding's wire that workerd speaks, the v4 routes, and the URLs without a
+//! token that belong to those.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers may panic as its tests do")]
 
@@ -6,12 +7,14 @@ mod analytics;
 mod backup;
 mod databases;
 mod export;
+mod hostile;
 mod import;
+mod lifecycle;
+mod sql;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
@@ -25,8 +28,8 @@ use store::{Database, Options, Vault};
 use tasks::{Clock, Tasks};
 use tower::ServiceExt;
 
-/// The millisecond at which a test's clock stands.
-const NOW_MS: u64 = 1_800_000_000_000;
+/// The second at which a test's clock stands.
+const NOW_S: u64 = 1_800_000_000;
 
 /// A D1 in a folder of its own, with a clock that stands still.
 struct Room {
@@ -34,7 +37,7 @@ struct Room {
     house: House,
     d1: D1,
     /// A database that was made for the test.
-    id: Arc<str>,
+    database: Arc<str>,
 }
 
 /// An answer, read whole.
@@ -46,12 +49,12 @@ struct Answer {
 }
 
 impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
     fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
     }
 
     /// The result of a successful v4 answer.
@@ -75,68 +78,115 @@ impl Answer {
 
 impl Room {
     async fn new() -> Self {
+        Self::with_clock(Clock::manual(NOW_S * 1000)).await
+    }
+
+    async fn with_clock(clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let meta = folder.path().join("meta.sqlite");
         let house = House {
             data: folder.path().to_owned(),
-            meta: Database::open(&folder.path().join("meta.sqlite"), d1::MIGRATIONS, Options::default())
-                .unwrap(),
+            meta: Database::open(&meta, d1::MIGRATIONS, Options::default()).unwrap(),
             vault: Vault::open(&folder.path().join("master.key")).unwrap(),
             account: AccountId::random(),
-            clock: Clock::manual(NOW_MS),
+            clock,
             tasks: Tasks::new(),
         };
         let d1 = d1::open(&house).unwrap();
-        let mut room = Self { folder, house, d1, id: "".into() };
-        let created = room.rest("POST", "", &json!({"name": "test"})).await.result();
-        room.id = created["uuid"].as_str().unwrap().into();
+        let mut room = Self { folder, house, d1, database: "".into() };
+        room.database = room.create("test").await;
         room
+    }
+
+    async fn create(&self, name: &str) -> Arc<str> {
+        let created = self.rest("POST", "", &json!({ "name": name }).to_string()).await.result();
+        created["uuid"].as_str().unwrap().into()
     }
 
     /// Stops everything and opens the same folder again.
     async fn restart(self) -> Self {
-        let Self { folder, mut house, d1, id } = self;
+        let Self { folder, mut house, d1, database } = self;
         assert!(house.tasks.stop(Duration::from_secs(5)).await);
         d1.databases.close().await;
         drop(d1);
         house.tasks = Tasks::new();
         let d1 = d1::open(&house).unwrap();
-        Self { folder, house, d1, id }
+        Self { folder, house, d1, database }
+    }
+
+    /// Where a database's files are.
+    fn files(&self, database: &str) -> PathBuf {
+        self.folder.path().join("d1").join(database)
+    }
+
+    /// Speaks as workerd does, about a database.
+    async fn binding(&self, database: &Arc<str>, request: Request<Body>) -> Answer {
+        let door = self.d1.product.binding.clone().unwrap();
+        read(door(Arc::clone(database), request).await).await
+    }
+
+    /// Asks the test's database as `all()` does; the rows, or the error.
+    async fn rows(&self, sql: &str) -> Result<Value, String> {
+        self.rows_of(&self.database, &json!({ "sql": sql })).await
+    }
+
+    async fn rows_of(&self, database: &Arc<str>, query: &Value) -> Result<Value, String> {
+        let uri = "http://d1/query?resultsFormat=ROWS_AND_COLUMNS";
+        let request = Request::post(uri).body(query.to_string().into()).unwrap();
+        let answer = self.binding(database, request).await.json();
+        match answer["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer[answer.as_array().unwrap().len() - 1]["results"]["rows"].clone()),
+        }
     }
 
     /// Speaks as wrangler does; `path` begins behind `/database`.
-    async fn rest(&self, method: &str, path: &str, body: &Value) -> Answer {
+    async fn rest(&self, method: &str, path: &str, body: &str) -> Answer {
         let uri = format!("/accounts/{}/d1/database{path}", self.house.account);
-        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let request = Request::builder().method(method).uri(uri).header("host", "api.test:1");
-        self.send(&self.d1.product.rest, request.body(body).unwrap()).await
+        let request = Request::builder().method(method).uri(uri);
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        read(self.d1.product.rest.clone().oneshot(request).await.unwrap()).await
     }
 
-    /// The same, about the test's database.
+    /// The same, with `path` behind the test's database.
+    async fn rest_in(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.rest(method, &format!("/{}{path}", self.database), &body.to_string()).await
+    }
+}
+
+impl Room {
+    /// As [`Room::rest`] with a body of JSON, or none.
+    async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.rest(method, path, &body).await
+    }
+
+    /// The same as a POST, about the test's database.
     async fn ask(&self, path: &str, body: Value) -> Answer {
-        self.rest("POST", &format!("/{}{path}", self.id), &body).await
+        self.rest_in("POST", path, &body).await
     }
 
-    /// Runs SQL; all rows of the last statement.
-    async fn rows(&self, sql: &str) -> Value {
-        let results = self.ask("/raw", json!({"sql": sql})).await.result();
-        results.as_array().unwrap().last().unwrap()["results"]["rows"].clone()
+    /// The rows of SQL that must succeed.
+    async fn run(&self, sql: &str) -> Value {
+        self.rows(sql).await.unwrap()
     }
 
     /// Calls a URL that needs no token.
     async fn signed(&self, method: &str, url: &str, body: impl Into<Body>) -> Answer {
-        let path = url.strip_prefix("http://api.test:1").expect("the address that was asked");
+        let path = url.strip_prefix("http://127.0.0.1").expect("an address of ours");
         let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
-        self.send(&self.d1.databases.signed_urls(), request).await
-    }
-
-    async fn send(&self, router: &Router, request: Request<Body>) -> Answer {
-        let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        read(self.d1.databases.signed_urls().oneshot(request).await.unwrap()).await
     }
 
     /// Files of imports, exports and backups.
     fn transfers(&self) -> usize {
         std::fs::read_dir(self.folder.path().join("d1/transfers")).unwrap().count()
     }
+}
+
+async fn read(response: axum::response::Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
 }
