@@ -83,11 +83,14 @@ impl History {
         connections.pin.execute_batch("COMMIT").map_err(failed)?;
         let moved = moved?;
         super::step("d1 history: log moved");
-        match how {
-            How::Passive => Ok(moved),
-            How::Restart => connections.checkpoint("RESTART").map_err(failed),
-            How::Truncate => connections.checkpoint("TRUNCATE").map_err(failed),
-        }
+        let mode = match how {
+            How::Passive => return Ok(moved),
+            How::Restart => "RESTART",
+            How::Truncate => "TRUNCATE",
+        };
+        let emptied = connections.checkpoint(mode).map_err(failed)?;
+        super::step("d1 history: log emptied");
+        Ok(emptied)
     }
 
     /// Archives what the log holds: on return every commit made before the call is in a synced segment.

@@ -194,7 +194,7 @@ fn any_history_of_commits_restored_at_any_kept_commit_is_the_state_then() {
     ];
     runner
         .run(&(limits, steps()), |(limits, steps)| {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = super::folder();
             let room = Room::open(folder.path(), limits, &Clock::manual(NOW_MS));
             let empty = room.picture();
             let mut world = World { room: Some(room), reader: None, commits: vec![(empty, 0)], seed: 0 };
