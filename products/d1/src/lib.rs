@@ -4,6 +4,7 @@
 
 mod binding;
 mod error;
+mod history;
 mod jobs;
 mod model;
 mod rest;

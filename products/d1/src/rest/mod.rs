@@ -2,6 +2,7 @@
 
 mod databases;
 mod query;
+mod time_travel;
 
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(crate) fn router(store: Arc<Store>) -> Router {
         .route(&below(""), get(databases::database_read).delete(databases::database_delete))
         .route(&below("/query"), post(query::objects))
         .route(&below("/raw"), post(query::raw))
+        .route(&below("/time_travel/bookmark"), get(time_travel::bookmark_read))
+        .route(&below("/time_travel/restore"), post(time_travel::restore))
         .layer(DefaultBodyLimit::max(QUERY_BYTES_MAX))
         .with_state(store)
 }

@@ -45,6 +45,7 @@ pub(crate) struct Done {
     /// A JSON array of results, each `{"success", "results", "meta"}`.
     pub(crate) json: Vec<u8>,
     /// What each statement with a result did; its text with it.
+    #[expect(dead_code, reason = "figures of queries are made of it")]
     pub(crate) ran: Vec<(String, Meta)>,
 }
 

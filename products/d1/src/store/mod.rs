@@ -1,10 +1,12 @@
 //! Where databases lie: one folder and one SQLite file each, opened when first used and closed when idle; which there are
 //! stands in `meta.sqlite`. The only part of the room that knows files.
 
+mod checkpoints;
 mod database;
 mod open;
 mod readers;
 mod registry;
+mod time_travel;
 mod writer;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ pub(crate) use database::OpenDatabase;
 use open::OpenDatabases;
 pub use registry::MIGRATIONS;
 pub(crate) use registry::NewDatabase;
+pub(crate) use time_travel::State;
 
 use crate::{
     D1Error,
@@ -54,7 +57,7 @@ impl Store {
     pub(crate) async fn query(&self, id: DatabaseId, work: Work) -> Result<(Done, Bookmark), D1Error> {
         let database = self.open.get(id, || self.find(id)).await?;
         let (done, commit) = database.query(work).await?;
-        Ok((done, Bookmark { commit, database: id }))
+        Ok((done, Bookmark { commit: commit.0, database: id }))
     }
 
     /// Closes those that nobody has used for a while.
@@ -65,11 +68,6 @@ impl Store {
     /// Closes all files.
     pub(crate) async fn close(&self) {
         self.open.close_all().await;
-    }
-
-    /// Where a database's files are.
-    fn folder_of(&self, id: DatabaseId) -> PathBuf {
-        self.folder.join(id.to_string())
     }
 
     fn find(&self, id: DatabaseId) -> Result<(), D1Error> {
