@@ -17,7 +17,7 @@ const plan = z.enum(["free", "team"]);
 const tenantSchema = z.object({
   name: z.string().min(1).max(100),
   subdomain: z.string().regex(LABEL),
-  customDomain: z.hostname().nullable().default(null),
+  customDomain: z.hostname().toLowerCase().nullable().default(null),
   plan: plan.default("free"),
   owner: credentialsSchema,
 });
@@ -29,13 +29,18 @@ operator.notFound((c) => refuse(c, 404, "there is nothing here"));
 
 operator.use(async (c, next) => {
   const token = c.req.header("authorization")?.replace(/^Bearer /, "") ?? "";
-  if (!isSame(token, c.env.OPERATOR_TOKEN)) return refuse(c, 401, "the token is not the operator's");
+  // Without a secret nobody is the operator, and an empty token least of all.
+  const { OPERATOR_TOKEN } = c.env;
+  if (!OPERATOR_TOKEN || !isSame(token, OPERATOR_TOKEN)) return refuse(c, 401, "the token is not the operator's");
   await next();
 });
 
 /** The tenant and its owner, both or none. */
 operator.post("/tenants", validated("json", tenantSchema), async (c) => {
   const { name, subdomain, customDomain, plan, owner } = c.req.valid("json");
+  if (customDomain !== null && `.${customDomain}`.endsWith(`.${c.env.BASE_DOMAIN}`)) {
+    return refuse(c, 400, "hosts below the base domain go by subdomain", ["customDomain"]);
+  }
   const [id, password] = [crypto.randomUUID(), await hashPassword(owner.password)];
   const insertTenant = c.env.DB.prepare(
     `INSERT INTO tenants (id, name, subdomain, custom_domain, plan) VALUES (?, ?, ?, ?, ?)

@@ -58,6 +58,7 @@ async fn make_tenants<'a>(operator: &Caller<'a>) -> (Caller<'a>, Caller<'a>) {
         json!({ "name": name, "subdomain": name, "customDomain": domain, "owner": owner })
     };
     let _ = operator.post("/tenants", &tenant("No Label", Value::Null)).await.expect(400);
+    let _ = operator.post("/tenants", &tenant("thief", json!("Acme.saas.example"))).await.expect(400);
     let acme = operator.post("/tenants", &tenant("acme", Value::Null)).await.expect(201).json();
     assert_eq!((&acme["plan"], &acme["customDomain"]), (&json!("free"), &Value::Null));
     let domain = json!("desk.globex.example");
