@@ -148,7 +148,7 @@ impl Reader {
         if head.payload_bytes > record::PAYLOAD_BYTES_MAX {
             return Err(damaged());
         }
-        let mut payload = vec![0; usize::try_from(head.payload_bytes).map_err(|_| damaged())?];
+        let mut payload = vec![0; usize::try_from(head.payload_bytes).map_err(|_too_large| damaged())?];
         self.read(&mut payload, offset + BLOCK)?;
         Content::open(head, payload).ok_or_else(damaged)
     }

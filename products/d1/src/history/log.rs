@@ -160,6 +160,8 @@ pub(super) struct Frames<'a> {
     used: usize,
 }
 
+type HeadAndPage<'a> = (&'a [u8], &'a [u8]);
+
 impl<'a> Frames<'a> {
     fn new(log: &'a Log, from: Position) -> Self {
         let frame_bytes = FRAME_HEAD_BYTES + log.page_bytes;
@@ -173,7 +175,8 @@ impl<'a> Frames<'a> {
         Ok(Some(Frame { page: word_at(head, 0, true), size_after: word_at(head, 4, true), image }))
     }
 
-    fn next_raw(&mut self) -> Result<Option<(&[u8], &[u8])>, StoreError> {
+    /// The next frame's head and page.
+    fn next_raw(&mut self) -> Result<Option<HeadAndPage<'_>>, StoreError> {
         let frame_bytes = FRAME_HEAD_BYTES + self.log.page_bytes;
         if self.at == self.end {
             return Ok(None);

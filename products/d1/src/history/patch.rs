@@ -80,8 +80,9 @@ fn first_difference(old: &[u8], new: &[u8], from: usize) -> usize {
 
 /// Where the change that begins at `from` ends: before enough equal bytes to be worth a skip.
 fn end_of_change(old: &[u8], new: &[u8], from: usize) -> usize {
-    let mut end = from + 1;
-    for at in end..new.len() {
+    let first = from + 1;
+    let mut end = first;
+    for at in first..new.len() {
         if old[at] != new[at] {
             end = at + 1;
         } else if at + 1 - end >= GAP_BYTES_MIN {

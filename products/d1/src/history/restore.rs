@@ -94,9 +94,8 @@ impl History {
         if start != sequence && expected.is_none_or(|expected| start < expected) {
             return Err(corrupt(&self.folder, format!("a segment before commit {sequence} is missing")));
         }
-        match base {
-            Some(base) => picture.read_base(&Reader::open(base_path(&self.folder, base), None)?)?,
-            None => {}
+        if let Some(base) = base {
+            picture.read_base(&Reader::open(base_path(&self.folder, base), None)?)?;
         }
         picture.size.ok_or_else(|| corrupt(&self.folder, format!("commit {sequence} is missing")))
     }

@@ -165,9 +165,8 @@ impl OpenDatabases {
 }
 
 async fn close(place: &mut Option<OpenDatabase>) {
-    if let Some(database) = place.take() {
-        if let Err(error) = blocking(move || database.close()).await {
-            tracing::warn!(%error, "A database's log could not be moved into its file; its next use repeats it");
-        }
+    let Some(database) = place.take() else { return };
+    if let Err(error) = blocking(move || database.close()).await {
+        tracing::warn!(%error, "A database's log could not be moved into its file; its next use repeats it");
     }
 }

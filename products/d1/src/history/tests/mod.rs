@@ -2,7 +2,6 @@
 //! commit, and no checkpoint but the history's.
 
 pub(in crate::history) mod crash;
-mod measure;
 mod promises;
 mod property;
 
