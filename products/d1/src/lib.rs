@@ -5,6 +5,7 @@
 mod analytics;
 mod binding;
 mod error;
+mod history;
 mod jobs;
 mod model;
 mod rest;

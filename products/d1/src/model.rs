@@ -157,14 +157,14 @@ impl FromStr for Bookmark {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let hex = |text: &str| u64::from_str_radix(text, 16).map_err(|_| ());
+        let hex = |text: &str| u64::from_str_radix(text, 16).map_err(drop);
         let parts: Vec<_> = text.split('-').collect();
         let [high, low, "00000000", database] = parts[..] else { return Err(()) };
         if (high.len(), low.len(), database.len()) != (8, 8, 32) {
             return Err(());
         }
         let commit = hex(high)? << 32 | hex(low)?;
-        Ok(Self { commit, database: database.parse().map_err(|_| ())? })
+        Ok(Self { commit, database: database.parse().map_err(drop)? })
     }
 }
 
@@ -213,7 +213,7 @@ impl<'de> Deserialize<'de> for Parameter {
                 Ok(Parameter::Text(value))
             }
 
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a remainder of 256")]
+            #[expect(clippy::cast_possible_truncation, reason = "a remainder of 256")]
             fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<Parameter, A::Error> {
                 let mut blob = Vec::with_capacity(bytes.size_hint().unwrap_or(0).min(VALUE_BYTES_MAX));
                 // What is more than a byte keeps its low eight bits, as in JavaScript's arrays of bytes.

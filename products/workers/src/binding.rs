@@ -72,7 +72,7 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
         }
         "d1" => {
             // `database_id` is its name in configuration files and in newer clients.
-            let id = text(raw, "id").or(text(raw, "database_id")).ok_or_else(|| lacks("id"))?;
+            let id = text(raw, "id").or_else(|| text(raw, "database_id")).ok_or_else(|| lacks("id"))?;
             let missing = |_cause| WorkersError::DatabaseMissing { binding: name.clone(), id: id.to_owned() };
             BindingKind::D1(id.parse().map_err(missing)?)
         }

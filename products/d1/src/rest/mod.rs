@@ -2,6 +2,7 @@
 
 mod databases;
 mod query;
+mod time_travel;
 mod transfers;
 
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) fn router(store: Arc<Store>) -> Router {
         .route(&below("/import"), post(transfers::import))
         .route(&below("/export"), post(transfers::export))
         .route(&below("/backup"), get(transfers::backup))
+        .route(&below("/time_travel/bookmark"), get(time_travel::bookmark_read))
+        .route(&below("/time_travel/restore"), post(time_travel::restore))
         .layer(DefaultBodyLimit::max(QUERY_BYTES_MAX))
         .with_state(store)
 }

@@ -231,7 +231,7 @@ fn step(
     format: Format,
     out: &mut Vec<u8>,
 ) -> Result<u64, StepError> {
-    let columns: Vec<Vec<u8>> = statement.column_names().into_iter().map(quoted).collect();
+    let columns: Vec<Vec<u8>> = statement.column_names().map(quoted).collect();
     for (index, parameter) in parameters.iter().enumerate() {
         statement.raw_bind_parameter(index + 1, parameter)?;
     }

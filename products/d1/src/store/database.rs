@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{
     InUse,
+    checkpoints::Checkpoints,
     gate::Gate,
     readers::Readers,
     writer::{Answer, Job, Progress, Queue, Writer, lock},
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     D1Error,
     error::SqlError,
+    history::{History, Sequence},
     model::QUERY_DURATION_MAX,
     sql::{self, Access, Done, Elsewhere, Ending, Guard, Work},
 };
@@ -37,6 +39,7 @@ pub(crate) struct OpenDatabase {
     clock: Clock,
     /// Milliseconds since 1970 of the last request.
     used_ms: AtomicU64,
+    restoring: tokio::sync::Mutex<()>,
 }
 
 struct Inner {
@@ -44,6 +47,8 @@ struct Inner {
     queue: Mutex<Queue>,
     writer: Mutex<Writer>,
     progress: Arc<Progress>,
+    history: Arc<History>,
+    checkpoints: Arc<Checkpoints>,
 }
 
 impl std::fmt::Debug for OpenDatabase {
@@ -57,13 +62,16 @@ impl OpenDatabase {
     pub(super) fn open(folder: &Path, clock: &Clock) -> Result<Self, StoreError> {
         store::create_folder(folder)?;
         let file: Arc<Path> = folder.join(FILE).into();
-        let progress = Arc::new(Progress::default());
-        let writer = Writer::open(&file, clock.clone(), Arc::clone(&progress))?;
+        let writer = Writer::open(&file, folder, clock.clone())?;
         store::sync_folder(folder)?;
         let readers = Arc::new(Readers::new(Arc::clone(&file), clock.clone()));
-        let inner = Inner { file, queue: Mutex::default(), writer: Mutex::new(writer), progress };
+        let (progress, history) = (writer.progress(), writer.history());
+        let checkpoints = Arc::new(Checkpoints::new(Arc::clone(&history)));
+        let (queue, writer) = (Mutex::default(), Mutex::new(writer));
+        let inner = Inner { file, queue, writer, progress, history, checkpoints };
         let used_ms = AtomicU64::new(clock.unix_ms());
-        Ok(Self { inner: Arc::new(inner), readers, gate: Gate::default(), clock: clock.clone(), used_ms })
+        let (clock, restoring) = (clock.clone(), tokio::sync::Mutex::default());
+        Ok(Self { inner: Arc::new(inner), readers, gate: Gate::default(), clock, used_ms, restoring })
     }
 
     pub(super) fn used_ms(&self) -> u64 {
@@ -71,16 +79,16 @@ impl OpenDatabase {
     }
 
     /// Runs a request; returns its answer and the commit that it saw.
-    pub(super) async fn query(&self, work: Work) -> Result<(Done, u64), D1Error> {
+    pub(super) async fn query(&self, work: Work) -> Result<(Done, Sequence), D1Error> {
         self.used_ms.store(self.clock.unix_ms(), Ordering::Relaxed);
         let work = Arc::new(work);
         let _waiting = work.caller.waiting();
         if !begins_with_a_write(&work)
             && let Some(done) = self.read(&work).await?
         {
-            return Ok((done, 0));
+            return Ok((done, self.inner.history.newest()));
         }
-        self.write(move |writer| writer.run(&work)).await.map(|done| (done, 0))
+        self.write(move |writer| writer.run(&work)).await
     }
 
     /// Runs a request on a reader; `None` if it wants to change something.
@@ -139,7 +147,7 @@ impl OpenDatabase {
             // A queue of its own: nobody's commit is to wait for the same sync.
             let alone = Mutex::<Queue>::default();
             if lock(&alone).push(job).is_ok() {
-                lock(&inner.writer).work_off(&alone, |_frames| {});
+                lock(&inner.writer).work_off(&alone, |frames| inner.checkpoints.notice(frames));
             }
             drop(closed);
         });
@@ -148,7 +156,7 @@ impl OpenDatabase {
 
     /// The newest commit that anybody may know of.
     pub(crate) fn commit(&self) -> u64 {
-        self.inner.progress.synced()
+        self.inner.history.newest().0
     }
 
     /// Runs `work`, which may take long, on a connection of its own that sees one state of the database, while others read
@@ -172,14 +180,30 @@ impl OpenDatabase {
         Ok(done)
     }
 
-    pub(super) fn file(&self) -> PathBuf {
-        self.inner.file.to_path_buf()
+    /// Where its files are.
+    pub(super) fn folder(&self) -> &Path {
+        self.inner.file.parent().unwrap_or_else(|| Path::new("."))
+    }
+
+    /// Waits for its turn to restore a state.
+    pub(super) async fn restoring(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.restoring.lock().await
+    }
+
+    pub(super) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.inner.history)
+    }
+
+    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more. Blocks on the disk.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        drop(self.readers);
+        self.inner.checkpoints.finish()
     }
 }
 
 impl Inner {
     fn work_off(&self) {
-        lock(&self.writer).work_off(&self.queue, |_frames| {});
+        lock(&self.writer).work_off(&self.queue, |frames| self.checkpoints.notice(frames));
     }
 }
 

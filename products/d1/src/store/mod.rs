@@ -1,11 +1,13 @@
 //! Where databases lie: one folder and one SQLite file each, opened when first used and closed when idle; which there are
 //! stands in `meta.sqlite`. The only part of the room that knows files.
 
+mod checkpoints;
 mod database;
 mod gate;
 mod open;
 mod readers;
 mod registry;
+mod time_travel;
 mod writer;
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ pub(crate) use open::InUse;
 use open::OpenDatabases;
 pub use registry::MIGRATIONS;
 pub(crate) use registry::NewDatabase;
+pub(crate) use time_travel::State;
 pub(crate) use writer::Imported;
 
 use crate::{
@@ -69,7 +72,7 @@ impl Store {
         let database = self.database(id).await?;
         let (done, commit) = database.query(work).await?;
         self.usage.count(id, &done.ran);
-        Ok((done, Bookmark { commit, database: id }))
+        Ok((done, Bookmark { commit: commit.0, database: id }))
     }
 
     /// The database, open as long as this is held.

@@ -170,13 +170,8 @@ impl OpenDatabases {
 }
 
 async fn close(place: &mut Option<OpenDatabase>) {
-    if let Some(database) = place.take() {
-        let closed = blocking(move || {
-            drop(database);
-            Ok::<_, StoreError>(())
-        });
-        if let Err(error) = closed.await {
-            tracing::warn!(%error, "A database could not be closed");
-        }
+    let Some(database) = place.take() else { return };
+    if let Err(error) = blocking(move || database.close()).await {
+        tracing::warn!(%error, "A database's log could not be moved into its file; its next use repeats it");
     }
 }

@@ -13,14 +13,18 @@ use std::{
 };
 
 use store::{
-    StoreError, fault,
-    rusqlite::{self, Connection},
+    Failure, StoreError, fault,
+    rusqlite::{
+        self, Connection, OpenFlags,
+        backup::{Backup, StepResult},
+    },
 };
 use tasks::Clock;
 
 use crate::{
     D1Error,
     error::SqlError,
+    history::{History, Limits, Sequence},
     model::{IMPORT_DURATION_MAX, QUERY_DURATION_MAX},
     sql::{
         self, Access, Caller, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement, Sums, Work,
@@ -83,10 +87,6 @@ impl Progress {
         self.last_row.load(Ordering::Relaxed)
     }
 
-    pub(super) fn synced(&self) -> u64 {
-        *self.synced.borrow()
-    }
-
     /// Waits until all that a reader may have seen by now is on disk.
     pub(super) async fn settled(&self) {
         let seen = self.begun.load(Ordering::Acquire);
@@ -106,8 +106,11 @@ pub(crate) struct Writer {
     log_path: PathBuf,
     /// Opened with the first commit.
     log: Option<File>,
-    /// Frames in the log after the last commit, as SQLite's hook reported them; 0 after it was looked at.
+    /// Frames in the log after a commit, as SQLite's hook reported them; 0 once that was looked at.
     frames: Arc<AtomicU32>,
+    /// Frames in the log as far as it is known.
+    log_frames: u32,
+    history: Arc<History>,
     progress: Arc<Progress>,
     file: Arc<Path>,
 }
@@ -122,7 +125,8 @@ pub(crate) struct Imported {
 }
 
 impl Writer {
-    pub(super) fn open(file: &Arc<Path>, clock: Clock, progress: Arc<Progress>) -> Result<Self, StoreError> {
+    /// Opens the file, and makes it if it is not there. The log that a crash left is recovered before the history looks at it.
+    pub(super) fn open(file: &Arc<Path>, folder: &Path, clock: Clock) -> Result<Self, StoreError> {
         let failed = |error: rusqlite::Error| StoreError::sqlite("open", file, &error);
         let (mut connection, guard) = sql::open(file, Access::Write, clock.clone()).map_err(failed)?;
         let frames = Arc::new(AtomicU32::new(0));
@@ -134,11 +138,24 @@ impl Writer {
             }))
             .map_err(failed)?;
         let log_path = PathBuf::from(format!("{}-wal", file.display()));
-        let (plans, file) = (Plans::default(), Arc::clone(file));
-        Ok(Self { connection, guard, plans, clock, log_path, log: None, frames, progress, file })
+        let history = History::open(&folder.join("history"), file, Limits::default(), clock.clone())?;
+        Ok(Self {
+            connection,
+            guard,
+            plans: Plans::default(),
+            clock,
+            log_path,
+            log: None,
+            frames,
+            log_frames: 0,
+            history: Arc::new(history),
+            progress: Arc::default(),
+            file: Arc::clone(file),
+        })
     }
 
-    /// Runs a file's statements: all of them happen or none, and none if the caller waits no longer. `after_each` is told what they did so far, and may stop them.
+    /// Runs a file's statements: all of them happen or none, and none if the caller waits no longer. `after_each` is told what
+    /// they did so far, and may stop them.
     pub(crate) fn import(
         &mut self,
         file: impl Read,
@@ -166,9 +183,17 @@ impl Writer {
         })
     }
 
-    /// Runs a request's statements: all of them happen or none.
-    pub(super) fn run(&mut self, work: &Work) -> Result<Done, D1Error> {
-        self.transaction(|writer| {
+    pub(super) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Runs a request's statements: all of them happen or none. Returns their answer and the commit that it saw.
+    pub(super) fn run(&mut self, work: &Work) -> Result<(Done, Sequence), D1Error> {
+        let done = self.transaction(|writer| {
             writer.guard.begin(QUERY_DURATION_MAX, false, &work.caller);
             let Self { connection, guard, plans, clock, .. } = writer;
             match sql::run(connection, guard, plans, work, clock, None)? {
@@ -176,7 +201,42 @@ impl Writer {
                 // A connection that writes sends nothing elsewhere.
                 Ending::Elsewhere(_) => Err(SqlError::Timeout.into()),
             }
-        })
+        })?;
+        Ok((done, self.history.newest()))
+    }
+
+    /// Puts another database's content in the place of this one's, as one commit.
+    pub(super) fn replace_with(&mut self, file: &Path) -> Result<Sequence, StoreError> {
+        let failed = |error| StoreError::sqlite("restore into", &self.file, &error);
+        let source = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        self.progress.begun.fetch_add(1, Ordering::AcqRel);
+        let copied = {
+            let backup = Backup::new(&source, &mut self.connection).map_err(failed)?;
+            backup.step(-1).map_err(failed)?
+        };
+        if copied != StepResult::Done {
+            let cause = format!("the copy ended as {copied:?}");
+            return Err(StoreError::Sqlite(Failure {
+                tried: "restore into",
+                file: self.file.to_path_buf(),
+                cause,
+            }));
+        }
+        self.plans = Plans::default();
+        // SQLite calls the hook at the end of a statement; the copy was none.
+        self.guard.ours(|| self.connection.execute_batch(ours::LOOK)).map_err(failed)?;
+        Ok(self.note_commit())
+    }
+
+    /// Tells the history of a commit, if there was one that changed anything.
+    fn note_commit(&mut self) -> Sequence {
+        match self.frames.swap(0, Ordering::Relaxed) {
+            0 => self.history.newest(),
+            frames => {
+                self.log_frames = frames;
+                self.history.committed(frames)
+            }
+        }
     }
 
     /// Runs `work` in a transaction, and undoes it if it fails.
@@ -189,6 +249,7 @@ impl Writer {
             // Deferred foreign keys are checked here: it may be the person's doing if it fails.
             self.progress.begun.fetch_add(1, Ordering::AcqRel);
             self.commit()?;
+            self.note_commit();
             Ok(result)
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
@@ -231,7 +292,7 @@ impl Writer {
         answer
     }
 
-    /// Works off what waits, group by group, until nothing does.
+    /// Works off what waits, group by group, until nothing does. `after_group` is told the length of the log in frames.
     pub(super) fn work_off(&mut self, queue: &Mutex<Queue>, mut after_group: impl FnMut(u32)) {
         loop {
             let jobs = lock(queue).take();
@@ -248,7 +309,7 @@ impl Writer {
             for answer in answers {
                 answer(synced.clone());
             }
-            after_group(self.frames.load(Ordering::Relaxed));
+            after_group(self.log_frames);
         }
     }
 }
