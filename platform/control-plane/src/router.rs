@@ -44,6 +44,8 @@ pub struct ControlPlane {
     pub tokens: Tokens,
     /// The products' routes, with full paths below `/client/v4`.
     pub products: Vec<Router>,
+    /// Routes that need no token, with full paths: whoever knows one of their URLs was told it by somebody with a token.
+    pub signed: Vec<Router>,
     /// The products' figures.
     pub datasets: Vec<Dataset>,
     /// Writes the metrics in Prometheus' text form.
@@ -60,7 +62,7 @@ impl std::fmt::Debug for ControlPlane {
 
 /// The whole API address as one service.
 pub fn router(control_plane: ControlPlane) -> Router {
-    let ControlPlane { account, tokens, products, datasets, metrics, is_loopback } = control_plane;
+    let ControlPlane { account, tokens, products, signed, datasets, metrics, is_loopback } = control_plane;
     let gate = Gate { tokens: tokens.clone(), account: account.clone() };
     let analytics = graphql::router(Analytics { account: account.clone(), datasets });
     let v4 = products
@@ -71,7 +73,9 @@ pub fn router(control_plane: ControlPlane) -> Router {
         .fallback(no_route)
         .layer(from_fn_with_state(gate, authenticate))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    Router::new()
+    signed
+        .into_iter()
+        .fold(Router::new(), Router::merge)
         .nest("/client/v4", v4)
         .route("/metrics", get(async move |headers: HeaderMap| metrics_for(&headers, is_loopback, &*metrics)))
         .method_not_allowed_fallback(wrong_method)

@@ -149,6 +149,7 @@ impl Server {
         let products = open_products(&house, &settings, &http).await?;
         let ingress = open_ingress(&house, &settings, &products, &engine, &doors, &metrics);
         show_usage(&products.kv.namespaces, &products.r2.buckets, &metrics);
+        show_usage_of_d1(&products.d1.databases, &metrics);
         let Products { kv, r2, d1, objects, workers, routes, register, sites } = products;
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
         let local_hosts = Local::new(ingress.clone(), routes.clone(), sites);
@@ -174,6 +175,7 @@ impl Server {
             account: house.account.clone(),
             tokens,
             products: rest,
+            signed: vec![d1.databases.signed_urls()],
             datasets,
             metrics: Arc::new(move || metrics.render()),
             is_loopback: local(&api).ip().is_loopback(),
@@ -320,6 +322,25 @@ fn show_usage(kv: &kv::Namespaces, r2: &r2::Buckets, metrics: &Metrics) {
     let (objects, bytes) = ("Objects of an R2 bucket", "Bytes of the objects of an R2 bucket");
     metrics.sampled("r2_objects", objects, "bucket", of_r2(|usage| usage.objects));
     metrics.sampled("r2_object_bytes", bytes, "bucket", of_r2(|usage| usage.bytes));
+}
+
+fn show_usage_of_d1(d1: &d1::Databases, metrics: &Metrics) {
+    let of = |names: [&'static str; 2]| {
+        let d1 = d1.clone();
+        move || {
+            let totals = d1.totals().into_iter();
+            totals
+                .filter(|(name, _)| names.contains(name))
+                .map(|(name, total)| (name.to_owned(), total))
+                .collect()
+        }
+    };
+    let (queries, rows) = ("Statements that D1 ran since the start", "Rows that they visited or wrote");
+    metrics.sampled("d1_queries", queries, "kind", of(["read_queries", "write_queries"]));
+    metrics.sampled("d1_rows", rows, "kind", of(["rows_read", "rows_written"]));
+    let open = d1.clone();
+    let count = move || vec![("open".to_owned(), open.open_count() as u64)];
+    metrics.sampled("d1_databases", "D1 databases whose files are open", "state", count);
 }
 
 /// Answers the register's questions about other products.

@@ -109,6 +109,7 @@ async fn open(folder: &TempDir) -> (Router, String) {
         account: house.account.clone(),
         tokens,
         products: vec![workers.rest, kv.product.rest, r2.product.rest, d1.product.rest, objects.product.rest],
+        signed: vec![d1.databases.signed_urls()],
         datasets: r2.product.datasets,
         metrics: Arc::new(String::new),
         is_loopback: true,

@@ -61,6 +61,7 @@ async fn serve(store: &Store, id: DatabaseId, request: Request<Body>) -> Result<
             }
             Ok(response)
         }
+        (&Method::POST, "/dump") => crate::rest::backup_of(store, id).await,
         (method, path) => Err(D1Error::MethodUnknown(format!("{method} {path}"))),
     }
 }

@@ -9,8 +9,8 @@ use store::{
 use v4::ApiError;
 
 use crate::model::{
-    DATABASE_BYTES_MAX, DATABASES_MAX, NAME_BYTES_MAX, QUERY_DURATION_MAX, RESULT_BYTES_MAX,
-    STATEMENT_BYTES_MAX,
+    DATABASE_BYTES_MAX, DATABASES_MAX, IMPORT_BYTES_MAX, NAME_BYTES_MAX, QUERY_DURATION_MAX,
+    RESULT_BYTES_MAX, STATEMENT_BYTES_MAX, TRANSFERS_MAX,
 };
 
 /// What can go wrong with a person's SQL.
@@ -44,6 +44,8 @@ pub(crate) enum SqlError {
     Overloaded,
     #[error("D1 DB is overloaded. Requests queued for too long.")]
     QueuedTooLong,
+    #[error("Currently processing a long-running import.")]
+    Importing,
     /// Some statements were found to be none.
     #[error("SQL code did not contain a statement.")]
     NoStatement,
@@ -77,6 +79,35 @@ pub(crate) enum D1Error {
     BookmarkInvalid(String),
     #[error("the state at {0} is not kept any more, or not yet there")]
     MomentNotKept(String),
+    #[error("statement {number}, which begins in line {line}: {error}; nothing of the file was imported")]
+    ImportStatement { number: u64, line: u64, error: SqlError },
+    #[error("{0}; nothing of the file was imported")]
+    ImportText(String),
+    #[error("stopped, because the database was deleted or the server is stopping; nothing of it was kept")]
+    Stopped,
+    #[error("the file has more than {IMPORT_BYTES_MAX} bytes, the largest that can be imported")]
+    UploadTooLarge,
+    #[error("the file broke off while it was uploaded")]
+    UploadIncomplete,
+    #[error("\"{0}\" is not an etag: use the file's MD5 in hex")]
+    EtagInvalid(String),
+    #[error("the uploaded file has the MD5 {found}, not {announced}")]
+    EtagMismatch { announced: String, found: String },
+    #[error("the file \"{0}\" was not uploaded, or is not kept any more: begin with the action \"init\"")]
+    UploadMissing(String),
+    #[error("this URL is not valid, was used already, or has expired")]
+    UrlUnknown,
+    #[error("too many imports and exports at once; the limit is {TRANSFERS_MAX}")]
+    TransfersTooMany,
+    #[error("Currently processing a long-running export.")]
+    Exporting,
+    /// Cloudflare's words, whatever kind of virtual table it is.
+    #[error("D1 Export error: cannot export databases with Virtual Tables (fts5)")]
+    ExportVirtualTable,
+    #[error("there is no table \"{0}\" to export")]
+    ExportTableMissing(String),
+    #[error("read replication is \"disabled\" on one machine; it cannot be \"{0}\"")]
+    ReadReplication(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -150,6 +181,7 @@ fn extended_name_of(code: i32) -> Option<&'static str> {
         ffi::SQLITE_CONSTRAINT_UNIQUE => "SQLITE_CONSTRAINT_UNIQUE",
         ffi::SQLITE_CONSTRAINT_VTAB => "SQLITE_CONSTRAINT_VTAB",
         ffi::SQLITE_CORRUPT_VTAB => "SQLITE_CORRUPT_VTAB",
+        ffi::SQLITE_ERROR_MISSING_COLLSEQ => "SQLITE_ERROR_MISSING_COLLSEQ",
         _ => return None,
     })
 }
@@ -183,14 +215,25 @@ impl D1Error {
     /// Status, and Cloudflare's code where one is known (Cloudflare: API reference, and what its API was seen to answer).
     fn facts(&self) -> (StatusCode, u32) {
         match self {
-            Self::Sql(SqlError::Overloaded | SqlError::QueuedTooLong) => {
-                (StatusCode::TOO_MANY_REQUESTS, 7500)
-            }
-            Self::Sql(_) => (StatusCode::BAD_REQUEST, 7500),
+            Self::Sql(SqlError::Overloaded | SqlError::QueuedTooLong | SqlError::Importing)
+            | Self::Exporting
+            | Self::TransfersTooMany => (StatusCode::TOO_MANY_REQUESTS, 7500),
+            Self::Sql(_)
+            | Self::ImportStatement { .. }
+            | Self::ImportText(_)
+            | Self::Stopped
+            | Self::ExportVirtualTable
+            | Self::ExportTableMissing(_) => (StatusCode::BAD_REQUEST, 7500),
             Self::DatabaseMissing(_) => (StatusCode::NOT_FOUND, 7404),
             Self::NameExists(_) => (StatusCode::BAD_REQUEST, 7502),
             Self::DatabasesTooMany => (StatusCode::FORBIDDEN, 7406),
+            Self::UploadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, v4::code::BAD_REQUEST),
+            Self::UploadMissing(_) | Self::UrlUnknown => (StatusCode::NOT_FOUND, v4::code::BAD_REQUEST),
             Self::NameInvalid(_)
+            | Self::UploadIncomplete
+            | Self::EtagInvalid(_)
+            | Self::EtagMismatch { .. }
+            | Self::ReadReplication(_)
             | Self::RequestMalformed(_)
             | Self::BookmarkInvalid(_)
             | Self::MomentNotKept(_) => (StatusCode::BAD_REQUEST, v4::code::BAD_REQUEST),

@@ -1,4 +1,5 @@
-//! What nobody waits for: closing databases that are idle, and removing what deletions left. Idempotent; a missed round
+//! What nobody waits for: closing databases that are idle, and removing what deletions left
+//! and what was ready to be fetched for too long. Idempotent; a missed round
 //! changes nothing that a caller can see.
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ pub(crate) fn start(store: Arc<Store>, tasks: &Tasks) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             store.close_idle().await;
+            store.transfers.sweep();
         }
     });
 }

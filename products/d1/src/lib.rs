@@ -2,13 +2,17 @@
 //! what it promises and where it differs from Cloudflare.
 #![doc = include_str!("../README.md")]
 
+mod analytics;
 mod binding;
 mod error;
+mod history;
 mod jobs;
 mod model;
 mod rest;
 mod sql;
 mod store;
+mod transfer;
+mod usage;
 
 use std::sync::Arc;
 
@@ -37,7 +41,7 @@ pub fn open(house: &House) -> Result<D1, StoreError> {
         name: "d1",
         rest: rest::router(Arc::clone(&store)),
         binding: Some(binding::door(Arc::clone(&store))),
-        datasets: Vec::new(),
+        datasets: analytics::datasets(&store),
     };
     Ok(D1 { product, databases: Databases(store) })
 }
@@ -50,6 +54,23 @@ impl Databases {
     /// Closes the databases' files, once nothing uses them any more.
     pub async fn close(&self) {
         self.0.close().await;
+    }
+
+    /// Routes for those who were given a URL of theirs: they need no token.
+    pub fn signed_urls(&self) -> axum::Router {
+        rest::signed(Arc::clone(&self.0))
+    }
+
+    /// Statements run and rows read and written since the start, under the names that metrics have for them.
+    #[must_use]
+    pub fn totals(&self) -> [(&'static str, u64); 4] {
+        self.0.usage.totals()
+    }
+
+    /// How many databases have their files open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.0.open_count()
     }
 
     /// Closes the databases that nobody has used for a while, as happens by itself now and then.

@@ -33,6 +33,18 @@ pub(crate) const RESULT_BYTES_MAX: usize = 50_000_000;
 /// Statements of one batch: Cloudflare bounds the calls of one invocation at 1,000; batches are bounded in bytes.
 pub(crate) const BATCH_STATEMENTS_MAX: usize = 10_000;
 
+/// Largest file of SQL to import (Cloudflare: D1 limits).
+pub(crate) const IMPORT_BYTES_MAX: u64 = 5_000_000_000;
+/// Longest statement of an import: a row of the largest values in hex, so that whatever was exported can be imported.
+pub(crate) const SCRIPT_STATEMENT_BYTES_MAX: usize = 5_000_000;
+/// How long the statements of an import may run.
+pub(crate) const IMPORT_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long a URL for a file that comes or goes is valid (wrangler says so of exports).
+pub(crate) const SIGNED_URL_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Files that may lie ready to be imported or fetched, of all databases.
+pub(crate) const TRANSFERS_MAX: usize = 64;
+
 /// A database's name, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name(String);
@@ -145,19 +157,19 @@ impl FromStr for Bookmark {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let hex = |text: &str| u64::from_str_radix(text, 16).map_err(|_| ());
+        let hex = |text: &str| u64::from_str_radix(text, 16).map_err(drop);
         let parts: Vec<_> = text.split('-').collect();
         let [high, low, "00000000", database] = parts[..] else { return Err(()) };
         if (high.len(), low.len(), database.len()) != (8, 8, 32) {
             return Err(());
         }
         let commit = hex(high)? << 32 | hex(low)?;
-        Ok(Self { commit, database: database.parse().map_err(|_| ())? })
+        Ok(Self { commit, database: database.parse().map_err(drop)? })
     }
 }
 
 /// Reads `params`, which may be missing or `null`.
-fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Parameter>, D::Error> {
+pub(crate) fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Parameter>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -201,7 +213,7 @@ impl<'de> Deserialize<'de> for Parameter {
                 Ok(Parameter::Text(value))
             }
 
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a remainder of 256")]
+            #[expect(clippy::cast_possible_truncation, reason = "a remainder of 256")]
             fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<Parameter, A::Error> {
                 let mut blob = Vec::with_capacity(bytes.size_hint().unwrap_or(0).min(VALUE_BYTES_MAX));
                 // What is more than a byte keeps its low eight bits, as in JavaScript's arrays of bytes.

@@ -7,5 +7,7 @@ mod compare;
 mod ours;
 mod reference;
 mod run;
+mod sqllogic;
 
 pub use run::{Selection, run};
+pub use sqllogic::SqlLogic;

@@ -46,6 +46,7 @@ impl Api {
             account: house.account.clone(),
             tokens: tokens.clone(),
             products: vec![product()],
+            signed: Vec::new(),
             datasets: vec![dataset()],
             metrics: Arc::new(|| "skerry_up 1\n".to_owned()),
             is_loopback: true,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use v4::{ApiError, Envelope, Json, Paging, Path, Query};
 
 use super::find_database;
@@ -15,6 +16,11 @@ use crate::{
 
 /// What all databases say of their version: wrangler treats the others as too old.
 const VERSION: &str = "production";
+
+/// Where a database runs whose owner did not say where it should be.
+const REGION: &str = "LOCAL";
+
+type DatabasePath = Path<(String, String)>;
 
 /// A database on this wire.
 #[derive(Debug, Serialize)]
@@ -59,6 +65,7 @@ pub(super) struct NewBody {
     name: String,
     primary_location_hint: Option<String>,
     jurisdiction: Option<String>,
+    read_replication: Option<ReadReplication>,
 }
 
 pub(super) async fn database_create(
@@ -66,18 +73,77 @@ pub(super) async fn database_create(
     Json(body): Json<NewBody>,
 ) -> Result<Envelope<WireDatabase>, ApiError> {
     let name = Name::parse(&body.name)?;
+    check_replication(body.read_replication)?;
     let new =
         NewDatabase { name, location_hint: body.primary_location_hint, jurisdiction: body.jurisdiction };
     Ok(Envelope::new(store.database_create(new).await?.into()))
 }
 
-type DatabasePath = Path<(String, String)>;
+#[derive(Deserialize)]
+pub(super) struct ReadParameters {
+    /// Separated by commas.
+    fields: Option<String>,
+}
 
+/// A database with what has to be looked up in it. All of it, or the fields that are asked for.
 pub(super) async fn database_read(
     State(store): State<Arc<Store>>,
     Path((_account, database)): DatabasePath,
-) -> Result<Envelope<WireDatabase>, ApiError> {
-    Ok(Envelope::new(find_database(&store, &database)?.into()))
+    Query(ReadParameters { fields }): Query<ReadParameters>,
+) -> Result<Envelope<Value>, ApiError> {
+    let database = find_database(&store, &database)?;
+    let fields: Option<Vec<_>> = fields.as_ref().map(|fields| fields.split(',').map(str::trim).collect());
+    let is_asked = |name: &str| fields.as_ref().is_none_or(|fields| fields.contains(&name));
+    let id = database.id;
+    let region =
+        database.location_hint.as_ref().map_or_else(|| REGION.to_owned(), |hint| hint.to_uppercase());
+    let mut shown = serde_json::to_value(WireDatabase::from(database)).expect("plain fields become JSON");
+    // Only these need the database to be opened.
+    if is_asked("num_tables") || is_asked("file_size") {
+        let size = store.size(id).await?;
+        shown["num_tables"] = json!(size.tables);
+        shown["file_size"] = json!(size.bytes);
+    }
+    shown["running_in_region"] = json!(region);
+    shown["read_replication"] = json!({"mode": ReplicationMode::Disabled});
+    if let Value::Object(shown) = &mut shown {
+        shown.retain(|name, _| is_asked(name));
+    }
+    Ok(Envelope::new(shown))
+}
+
+/// Changes what can be changed of a database: nothing, but saying so again is no error.
+pub(super) async fn database_update(
+    State(store): State<Arc<Store>>,
+    Path((account, database)): DatabasePath,
+    Json(body): Json<Change>,
+) -> Result<Envelope<Value>, ApiError> {
+    check_replication(body.read_replication)?;
+    database_read(State(store), Path((account, database)), Query(ReadParameters { fields: None })).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Change {
+    read_replication: Option<ReadReplication>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ReadReplication {
+    mode: ReplicationMode,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReplicationMode {
+    Auto,
+    Disabled,
+}
+
+fn check_replication(asked: Option<ReadReplication>) -> Result<(), D1Error> {
+    match asked.map(|replication| replication.mode) {
+        None | Some(ReplicationMode::Disabled) => Ok(()),
+        Some(ReplicationMode::Auto) => Err(D1Error::ReadReplication("auto".to_owned())),
+    }
 }
 
 pub(super) async fn database_delete(

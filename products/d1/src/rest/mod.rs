@@ -2,6 +2,8 @@
 
 mod databases;
 mod query;
+mod time_travel;
+mod transfers;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
+
+pub(crate) use transfers::backup_of;
 
 use crate::{D1Error, model::Database, store::Store};
 
@@ -22,10 +26,28 @@ pub(crate) fn router(store: Arc<Store>) -> Router {
     let below = |rest: &str| format!("{DATABASES}/{{database_id}}{rest}");
     Router::new()
         .route(DATABASES, get(databases::database_list).post(databases::database_create))
-        .route(&below(""), get(databases::database_read).delete(databases::database_delete))
+        .route(
+            &below(""),
+            get(databases::database_read)
+                .put(databases::database_update)
+                .patch(databases::database_update)
+                .delete(databases::database_delete),
+        )
         .route(&below("/query"), post(query::objects))
         .route(&below("/raw"), post(query::raw))
+        .route(&below("/import"), post(transfers::import))
+        .route(&below("/export"), post(transfers::export))
+        .route(&below("/backup"), get(transfers::backup))
+        .route(&below("/time_travel/bookmark"), get(time_travel::bookmark_read))
+        .route(&below("/time_travel/restore"), post(time_travel::restore))
         .layer(DefaultBodyLimit::max(QUERY_BYTES_MAX))
+        .with_state(store)
+}
+
+/// Routes that need no token: what is in their URLs was told to somebody who had one.
+pub(crate) fn signed(store: Arc<Store>) -> Router {
+    Router::new()
+        .route(&transfers::signed_path("{secret}"), get(transfers::fetch).put(transfers::upload))
         .with_state(store)
 }
 

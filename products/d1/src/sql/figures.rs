@@ -22,10 +22,21 @@ pub(crate) struct Plans {
 impl Plans {
     /// Entries that were written, in tables and their indexes, by a statement that changed some rows.
     pub(super) fn rows_written(&mut self, connection: &Connection, sql: &str, changes: u64) -> u64 {
+        self.rows_written_like(connection, sql, sql, changes)
+    }
+
+    /// The same for statements whose plans differ only if their `kinds` do.
+    pub(super) fn rows_written_like(
+        &mut self,
+        connection: &Connection,
+        kind: &str,
+        sql: &str,
+        changes: u64,
+    ) -> u64 {
         if changes == 0 {
             return 0;
         }
-        if let Some(entries) = self.entries_per_row.get(sql) {
+        if let Some(entries) = self.entries_per_row.get(kind) {
             return changes * entries;
         }
         // The statement was just run, so its plan can be read.
@@ -33,7 +44,7 @@ impl Plans {
         if PLANS_MAX <= self.entries_per_row.len() {
             self.entries_per_row.clear();
         }
-        self.entries_per_row.insert(sql.to_owned(), entries);
+        self.entries_per_row.insert(kind.to_owned(), entries);
         changes * entries
     }
 
@@ -52,7 +63,8 @@ fn entries_per_row(connection: &Connection, sql: &str) -> rusqlite::Result<u64> 
         let opcode = row.get_ref(1)?.as_str().unwrap_or_default();
         // Entries of temporary indexes and sorters have instructions of other names.
         entries += u64::from(matches!(opcode, "Insert" | "IdxInsert"));
-        let is_end = opcode == "Halt";
+        // A constraint that fails halts too, with its code.
+        let is_end = opcode == "Halt" && row.get::<_, i64>(2)? == 0;
         if is_end {
             break;
         }

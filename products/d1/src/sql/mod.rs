@@ -6,11 +6,15 @@ mod figures;
 mod guard;
 pub(crate) mod ours;
 mod run;
+mod script;
 mod split;
 mod values;
 
 pub(crate) use connection::{Access, open};
 pub(crate) use figures::Plans;
 pub(crate) use guard::{Caller, Guard};
-pub(crate) use run::{Done, Elsewhere, Ending, Results, Work, run};
+pub(crate) use run::{Done, Elsewhere, Ending, Ran, Results, SERVED_BY, Work, run};
+pub(crate) use script::{
+    Script, ScriptError, ScriptStatement, Sums, database_bytes, execute, with_long_statements,
+};
 pub(crate) use split::{Piece, next_statement};

@@ -14,6 +14,8 @@ pub(crate) const BEGIN_READ: &str = ours!("BEGIN");
 pub(crate) const BEGIN_WRITE: &str = ours!("BEGIN IMMEDIATE");
 pub(crate) const COMMIT: &str = ours!("COMMIT");
 pub(crate) const ROLLBACK: &str = ours!("ROLLBACK");
+/// Changes nothing, and is over at once.
+pub(crate) const LOOK: &str = ours!("PRAGMA page_count");
 pub(super) const PAGE_COUNT: &str = ours!("PRAGMA page_count");
 pub(super) const SCHEMA_VERSION: &str = ours!("PRAGMA schema_version");
 

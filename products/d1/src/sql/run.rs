@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Who answers, as `meta.served_by` has it.
-const SERVED_BY: &str = "skerry";
+pub(crate) const SERVED_BY: &str = "skerry";
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -44,8 +44,18 @@ pub(crate) enum Results {
 pub(crate) struct Done {
     /// A JSON array of results, each `{"success", "results", "meta"}`.
     pub(crate) json: Vec<u8>,
-    /// What each statement with a result did; its text with it.
-    pub(crate) ran: Vec<(String, Meta)>,
+    /// What each statement did.
+    pub(crate) ran: Vec<Ran>,
+}
+
+/// What one statement did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Its text.
+    pub(crate) sql: String,
+    pub(crate) meta: Meta,
+    pub(crate) rows_returned: u64,
+    pub(crate) is_reading: bool,
 }
 
 /// How running ended.
@@ -96,7 +106,7 @@ struct Runner<'a> {
     clock: &'a Clock,
     last_row: Option<i64>,
     out: Vec<u8>,
-    ran: Vec<(String, Meta)>,
+    ran: Vec<Ran>,
 }
 
 impl Runner<'_> {
@@ -115,7 +125,6 @@ impl Runner<'_> {
             }
             if !is_shown {
                 self.out.truncate(kept);
-                self.ran.pop();
             }
             text = rest;
         }
@@ -144,19 +153,23 @@ impl Runner<'_> {
         let row_before = self.last_row();
         let schema_before = if is_reading { 0 } else { self.pragma(ours::SCHEMA_VERSION)? };
         let began = self.clock.monotonic();
-        if !self.ran.is_empty() {
+        let is_first = self.out.len() == 1;
+        if !is_first {
             self.out.push(b',');
         }
         self.out.extend_from_slice(br#"{"success":true,"results":"#);
         let written = step(&mut statement, parameters, format, &mut self.out);
         let took = began.elapsed();
-        if let Err(error) = written {
-            return match (error, self.guard.stopped()) {
-                (_, Stopped::Quick) => Ok(Some(Elsewhere::SlowRead)),
-                (StepError::Sqlite(error), _) => Err(self.guard.explain(error)),
-                (StepError::TooLarge, _) => Err(SqlError::ResultTooLarge),
-            };
-        }
+        let rows_returned = match written {
+            Ok(rows) => rows,
+            Err(error) => {
+                return match (error, self.guard.stopped()) {
+                    (_, Stopped::Quick) => Ok(Some(Elsewhere::SlowRead)),
+                    (StepError::Sqlite(error), _) => Err(self.guard.explain(error)),
+                    (StepError::TooLarge, _) => Err(SqlError::ResultTooLarge),
+                };
+            }
+        };
         if is_pragma {
             // Most do what they do when they are compiled.
             statement.discard();
@@ -187,7 +200,7 @@ impl Runner<'_> {
         self.out.extend_from_slice(br#","meta":"#);
         write_json(&meta, &mut self.out);
         self.out.push(b'}');
-        self.ran.push((sql.to_owned(), meta));
+        self.ran.push(Ran { sql: sql.to_owned(), meta, rows_returned, is_reading });
         Ok(None)
     }
 
@@ -211,14 +224,14 @@ impl From<store::rusqlite::Error> for StepError {
     }
 }
 
-/// Runs one statement and writes its rows.
+/// Runs one statement and writes its rows; returns how many.
 fn step(
     statement: &mut Statement<'_>,
     parameters: &[Parameter],
     format: Format,
     out: &mut Vec<u8>,
-) -> Result<(), StepError> {
-    let columns: Vec<Vec<u8>> = statement.column_names().into_iter().map(quoted).collect();
+) -> Result<u64, StepError> {
+    let columns: Vec<Vec<u8>> = statement.column_names().map(quoted).collect();
     for (index, parameter) in parameters.iter().enumerate() {
         statement.raw_bind_parameter(index + 1, parameter)?;
     }
@@ -229,9 +242,9 @@ fn step(
             out.extend_from_slice(br#"{"columns":["#);
             out.extend_from_slice(&columns.join(&b','));
             out.extend_from_slice(br#"],"rows":"#);
-            write_rows(rows, &columns, (b'[', b']'), false, out)?;
+            let count = write_rows(rows, &columns, (b'[', b']'), false, out)?;
             out.push(b'}');
-            Ok(())
+            Ok(count)
         }
     }
 }
@@ -242,13 +255,14 @@ fn write_rows(
     (open, close): (u8, u8),
     is_named: bool,
     out: &mut Vec<u8>,
-) -> Result<(), StepError> {
+) -> Result<u64, StepError> {
     out.push(b'[');
-    let mut is_first = true;
+    let mut count = 0;
     while let Some(row) = rows.next()? {
-        if !std::mem::take(&mut is_first) {
+        if 0 < count {
             out.push(b',');
         }
+        count += 1;
         out.push(open);
         for (index, name) in columns.iter().enumerate() {
             if 0 < index {
@@ -266,7 +280,7 @@ fn write_rows(
         }
     }
     out.push(b']');
-    Ok(())
+    Ok(count)
 }
 
 fn quoted(name: &str) -> Vec<u8> {

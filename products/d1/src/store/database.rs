@@ -2,38 +2,44 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use store::StoreError;
+use store::{StoreError, rusqlite::Connection};
 use tasks::Clock;
 use tokio::sync::oneshot;
 
 use super::{
+    InUse,
+    checkpoints::Checkpoints,
+    gate::Gate,
     readers::Readers,
-    writer::{Answer, Progress, Queue, Writer, lock},
+    writer::{Answer, Job, Progress, Queue, Writer, lock},
 };
 use crate::{
     D1Error,
     error::SqlError,
+    history::{History, Sequence},
     model::QUERY_DURATION_MAX,
-    sql::{Done, Elsewhere, Ending, Work},
+    sql::{self, Access, Done, Elsewhere, Ending, Guard, Work},
 };
 
 /// The database's file in its folder.
-const FILE: &str = "db.sqlite";
+pub(super) const FILE: &str = "db.sqlite";
 
 /// A database's files, open.
 pub(crate) struct OpenDatabase {
     inner: Arc<Inner>,
     readers: Arc<Readers>,
+    gate: Gate,
     clock: Clock,
     /// Milliseconds since 1970 of the last request.
     used_ms: AtomicU64,
+    restoring: tokio::sync::Mutex<()>,
 }
 
 struct Inner {
@@ -41,6 +47,8 @@ struct Inner {
     queue: Mutex<Queue>,
     writer: Mutex<Writer>,
     progress: Arc<Progress>,
+    history: Arc<History>,
+    checkpoints: Arc<Checkpoints>,
 }
 
 impl std::fmt::Debug for OpenDatabase {
@@ -54,13 +62,16 @@ impl OpenDatabase {
     pub(super) fn open(folder: &Path, clock: &Clock) -> Result<Self, StoreError> {
         store::create_folder(folder)?;
         let file: Arc<Path> = folder.join(FILE).into();
-        let progress = Arc::new(Progress::default());
-        let writer = Writer::open(&file, clock.clone(), Arc::clone(&progress))?;
+        let writer = Writer::open(&file, folder, clock.clone())?;
         store::sync_folder(folder)?;
         let readers = Arc::new(Readers::new(Arc::clone(&file), clock.clone()));
-        let inner = Inner { file, queue: Mutex::default(), writer: Mutex::new(writer), progress };
+        let (progress, history) = (writer.progress(), writer.history());
+        let checkpoints = Arc::new(Checkpoints::new(Arc::clone(&history)));
+        let (queue, writer) = (Mutex::default(), Mutex::new(writer));
+        let inner = Inner { file, queue, writer, progress, history, checkpoints };
         let used_ms = AtomicU64::new(clock.unix_ms());
-        Ok(Self { inner: Arc::new(inner), readers, clock: clock.clone(), used_ms })
+        let (clock, restoring) = (clock.clone(), tokio::sync::Mutex::default());
+        Ok(Self { inner: Arc::new(inner), readers, gate: Gate::default(), clock, used_ms, restoring })
     }
 
     pub(super) fn used_ms(&self) -> u64 {
@@ -68,16 +79,16 @@ impl OpenDatabase {
     }
 
     /// Runs a request; returns its answer and the commit that it saw.
-    pub(super) async fn query(&self, work: Work) -> Result<(Done, u64), D1Error> {
+    pub(super) async fn query(&self, work: Work) -> Result<(Done, Sequence), D1Error> {
         self.used_ms.store(self.clock.unix_ms(), Ordering::Relaxed);
         let work = Arc::new(work);
         let _waiting = work.caller.waiting();
         if !begins_with_a_write(&work)
             && let Some(done) = self.read(&work).await?
         {
-            return Ok((done, 0));
+            return Ok((done, self.inner.history.newest()));
         }
-        self.write(move |writer| writer.run(&work)).await.map(|done| (done, 0))
+        self.write(move |writer| writer.run(&work)).await
     }
 
     /// Runs a request on a reader; `None` if it wants to change something.
@@ -106,48 +117,127 @@ impl OpenDatabase {
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
     ) -> Result<T, D1Error> {
-        let (caller, answer) = oneshot::channel();
+        self.gate.pass().await?;
         let late = self.clock.monotonic() + QUERY_DURATION_MAX;
         let clock = self.clock.clone();
-        let job = Box::new(move |writer: &mut Writer| -> Answer {
-            let outcome = if late <= clock.monotonic() {
-                Ok(Err(SqlError::QueuedTooLong.into()))
-            } else {
-                catch_unwind(AssertUnwindSafe(|| work(writer)))
-            };
-            Box::new(move |synced| {
-                let outcome = match (outcome, synced) {
-                    (Ok(Ok(_)), Err(error)) => Ok(Err(error.into())),
-                    (outcome, _) => outcome,
-                };
-                // A caller that went away is no matter.
-                let _ = caller.send(outcome);
-            })
-        });
+        let (job, answer) =
+            job(
+                move |writer| {
+                    if late <= clock.monotonic() { Err(SqlError::QueuedTooLong.into()) } else { work(writer) }
+                },
+            );
         let is_to_be_worked = lock(&self.inner.queue).push(job)?;
         if is_to_be_worked {
             let inner = Arc::clone(&self.inner);
             tokio::task::spawn_blocking(move || inner.work_off());
         }
-        match answer.await {
-            Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(_) => Err(StoreError::Closed.into()),
-        }
+        outcome(answer).await
     }
 
-    pub(super) fn file(&self) -> PathBuf {
-        self.inner.file.to_path_buf()
+    /// Runs `work`, which may take long, on the writer while other writes wait; what it committed is on disk when this
+    /// returns. It happens even if the caller goes away.
+    pub(crate) async fn write_alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
+    ) -> Result<T, D1Error> {
+        let closed = self.gate.close()?;
+        let (job, answer) = job(work);
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || {
+            // A queue of its own: nobody's commit is to wait for the same sync.
+            let alone = Mutex::<Queue>::default();
+            if lock(&alone).push(job).is_ok() {
+                lock(&inner.writer).work_off(&alone, |frames| inner.checkpoints.notice(frames));
+            }
+            drop(closed);
+        });
+        outcome(answer).await
+    }
+
+    /// The newest commit that anybody may know of.
+    pub(crate) fn commit(&self) -> u64 {
+        self.inner.history.newest().0
+    }
+
+    /// Runs `work`, which may take long, on a connection of its own that sees one state of the database, while others read
+    /// and write. The database stays open meanwhile, and what `work` saw is on disk when this returns.
+    pub(crate) async fn read_alone<T: Send + 'static>(
+        database: InUse,
+        work: impl FnOnce(&mut Connection, &Guard) -> Result<T, D1Error> + Send + 'static,
+    ) -> Result<T, D1Error> {
+        let database = Arc::new(database);
+        let held = Arc::clone(&database);
+        let read = move || {
+            let failed = |error| StoreError::sqlite("open a reader of", &held.inner.file, &error);
+            let (mut connection, guard) =
+                sql::open(&held.inner.file, Access::Read, held.clock.clone()).map_err(failed)?;
+            let begin = "BEGIN; SELECT count(*) FROM sqlite_schema";
+            guard.ours(|| connection.execute_batch(begin)).map_err(failed)?;
+            work(&mut connection, &guard)
+        };
+        let done = blocking(read).await?;
+        database.inner.progress.settled().await;
+        Ok(done)
+    }
+
+    /// Where its files are.
+    pub(super) fn folder(&self) -> &Path {
+        self.inner.file.parent().unwrap_or_else(|| Path::new("."))
+    }
+
+    /// Waits for its turn to restore a state.
+    pub(super) async fn restoring(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.restoring.lock().await
+    }
+
+    pub(super) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.inner.history)
+    }
+
+    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more. Blocks on the disk.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        drop(self.readers);
+        self.inner.checkpoints.finish()
     }
 }
 
 impl Inner {
     fn work_off(&self) {
-        lock(&self.writer).work_off(&self.queue, |_frames| {});
+        lock(&self.writer).work_off(&self.queue, |frames| self.checkpoints.notice(frames));
+    }
+}
+
+/// Work for a writer, and where its outcome will be told.
+fn job<T: Send + 'static>(
+    work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
+) -> (Job, oneshot::Receiver<Outcome<T>>) {
+    let (caller, answer) = oneshot::channel();
+    let job = Box::new(move |writer: &mut Writer| -> Answer {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(writer)));
+        Box::new(move |synced| {
+            let outcome = match (outcome, synced) {
+                (Ok(Ok(_)), Err(error)) => Ok(Err(error.into())),
+                (outcome, _) => outcome,
+            };
+            // A caller that went away is no matter.
+            let _ = caller.send(outcome);
+        })
+    });
+    (job, answer)
+}
+
+/// What came of a job, or the panic that ended it.
+type Outcome<T> = std::thread::Result<Result<T, D1Error>>;
+
+async fn outcome<T>(answer: oneshot::Receiver<Outcome<T>>) -> Result<T, D1Error> {
+    match answer.await {
+        Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
+        Err(_) => Err(StoreError::Closed.into()),
     }
 }
 
 /// Runs `work` on a thread that may block.
-pub(super) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
     match tokio::task::spawn_blocking(work).await {

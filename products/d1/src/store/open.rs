@@ -79,6 +79,11 @@ impl OpenDatabases {
         blocking(move || OpenDatabase::open(&folder, &clock)).await
     }
 
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.by_age().len()
+    }
+
     /// Closes those that nobody has used for a while.
     pub(super) async fn close_idle(&self) {
         let idle_max = u64::try_from(IDLE_MAX.as_millis()).unwrap_or(u64::MAX);
@@ -165,13 +170,8 @@ impl OpenDatabases {
 }
 
 async fn close(place: &mut Option<OpenDatabase>) {
-    if let Some(database) = place.take() {
-        let closed = blocking(move || {
-            drop(database);
-            Ok::<_, StoreError>(())
-        });
-        if let Err(error) = closed.await {
-            tracing::warn!(%error, "A database could not be closed");
-        }
+    let Some(database) = place.take() else { return };
+    if let Err(error) = blocking(move || database.close()).await {
+        tracing::warn!(%error, "A database's log could not be moved into its file; its next use repeats it");
     }
 }

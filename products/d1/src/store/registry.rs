@@ -82,6 +82,8 @@ impl Store {
                 if count == 0 { Err(D1Error::DatabaseMissing(id.to_string())) } else { Ok(()) }
             };
             store.meta.write(delete).await?;
+            store.transfers.forget(id);
+            store.usage.forget(id);
             store.open.remove(id).await;
             Ok(())
         };

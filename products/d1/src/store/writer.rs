@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
+    io::Read,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,20 +13,27 @@ use std::{
 };
 
 use store::{
-    StoreError, fault,
-    rusqlite::{self, Connection},
+    Failure, StoreError, fault,
+    rusqlite::{
+        self, Connection, OpenFlags,
+        backup::{Backup, StepResult},
+    },
 };
 use tasks::Clock;
 
 use crate::{
     D1Error,
     error::SqlError,
-    model::QUERY_DURATION_MAX,
-    sql::{self, Access, Done, Ending, Guard, Plans, Work, ours},
+    history::{History, Limits, Sequence},
+    model::{IMPORT_DURATION_MAX, QUERY_DURATION_MAX},
+    sql::{
+        self, Access, Caller, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement, Sums, Work,
+        ours,
+    },
 };
 
 /// Requests that may wait to change a database.
-const WRITES_WAITING_MAX: usize = 1024;
+pub(super) const WRITES_WAITING_MAX: usize = 1024;
 
 /// Requests whose commits share a sync.
 const WRITES_PER_SYNC_MAX: usize = 256;
@@ -90,7 +98,7 @@ impl Progress {
 }
 
 /// The connection and what belongs to it.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     pub(super) connection: Connection,
     guard: Guard,
     plans: Plans,
@@ -98,14 +106,27 @@ pub(super) struct Writer {
     log_path: PathBuf,
     /// Opened with the first commit.
     log: Option<File>,
-    /// Frames in the log after the last commit, as SQLite's hook reported them; 0 after it was looked at.
+    /// Frames in the log after a commit, as SQLite's hook reported them; 0 once that was looked at.
     frames: Arc<AtomicU32>,
+    /// Frames in the log as far as it is known.
+    log_frames: u32,
+    history: Arc<History>,
     progress: Arc<Progress>,
     file: Arc<Path>,
 }
 
+/// What an import did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Imported {
+    pub(crate) sums: Sums,
+    pub(crate) last_row_id: i64,
+    /// Bytes of the whole database afterwards.
+    pub(crate) size: u64,
+}
+
 impl Writer {
-    pub(super) fn open(file: &Arc<Path>, clock: Clock, progress: Arc<Progress>) -> Result<Self, StoreError> {
+    /// Opens the file, and makes it if it is not there. The log that a crash left is recovered before the history looks at it.
+    pub(super) fn open(file: &Arc<Path>, folder: &Path, clock: Clock) -> Result<Self, StoreError> {
         let failed = |error: rusqlite::Error| StoreError::sqlite("open", file, &error);
         let (mut connection, guard) = sql::open(file, Access::Write, clock.clone()).map_err(failed)?;
         let frames = Arc::new(AtomicU32::new(0));
@@ -117,13 +138,62 @@ impl Writer {
             }))
             .map_err(failed)?;
         let log_path = PathBuf::from(format!("{}-wal", file.display()));
-        let (plans, file) = (Plans::default(), Arc::clone(file));
-        Ok(Self { connection, guard, plans, clock, log_path, log: None, frames, progress, file })
+        let history = History::open(&folder.join("history"), file, Limits::default(), clock.clone())?;
+        Ok(Self {
+            connection,
+            guard,
+            plans: Plans::default(),
+            clock,
+            log_path,
+            log: None,
+            frames,
+            log_frames: 0,
+            history: Arc::new(history),
+            progress: Arc::default(),
+            file: Arc::clone(file),
+        })
     }
 
-    /// Runs a request's statements: all of them happen or none.
-    pub(super) fn run(&mut self, work: &Work) -> Result<Done, D1Error> {
+    /// Runs a file's statements: all of them happen or none, and none if the caller waits no longer. `after_each` is told what
+    /// they did so far, and may stop them.
+    pub(crate) fn import(
+        &mut self,
+        file: impl Read,
+        caller: &Caller,
+        after_each: impl Fn(&Sums) -> Result<(), D1Error>,
+    ) -> Result<Imported, D1Error> {
         self.transaction(|writer| {
+            writer.guard.begin(IMPORT_DURATION_MAX, false, caller);
+            let Self { connection, guard, plans, .. } = writer;
+            let (mut script, mut sums) = (Script::new(file), Sums::default());
+            sql::with_long_statements(connection, || {
+                while let Some(ScriptStatement { sql, line }) = script.next().map_err(import_text)? {
+                    sql::execute(connection, guard, plans, &sql, &mut sums).map_err(|error| {
+                        D1Error::ImportStatement { number: sums.statements + 1, line, error }
+                    })?;
+                    after_each(&sums)?;
+                }
+                Ok::<_, D1Error>(())
+            })?;
+            if sums.statements == 0 {
+                return Err(SqlError::NoStatements.into());
+            }
+            let size = guard.ours(|| sql::database_bytes(connection))?;
+            Ok(Imported { sums, last_row_id: connection.last_insert_rowid(), size })
+        })
+    }
+
+    pub(super) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Runs a request's statements: all of them happen or none. Returns their answer and the commit that it saw.
+    pub(super) fn run(&mut self, work: &Work) -> Result<(Done, Sequence), D1Error> {
+        let done = self.transaction(|writer| {
             writer.guard.begin(QUERY_DURATION_MAX, false, &work.caller);
             let Self { connection, guard, plans, clock, .. } = writer;
             match sql::run(connection, guard, plans, work, clock, None)? {
@@ -131,7 +201,42 @@ impl Writer {
                 // A connection that writes sends nothing elsewhere.
                 Ending::Elsewhere(_) => Err(SqlError::Timeout.into()),
             }
-        })
+        })?;
+        Ok((done, self.history.newest()))
+    }
+
+    /// Puts another database's content in the place of this one's, as one commit.
+    pub(super) fn replace_with(&mut self, file: &Path) -> Result<Sequence, StoreError> {
+        let failed = |error| StoreError::sqlite("restore into", &self.file, &error);
+        let source = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        self.progress.begun.fetch_add(1, Ordering::AcqRel);
+        let copied = {
+            let backup = Backup::new(&source, &mut self.connection).map_err(failed)?;
+            backup.step(-1).map_err(failed)?
+        };
+        if copied != StepResult::Done {
+            let cause = format!("the copy ended as {copied:?}");
+            return Err(StoreError::Sqlite(Failure {
+                tried: "restore into",
+                file: self.file.to_path_buf(),
+                cause,
+            }));
+        }
+        self.plans = Plans::default();
+        // SQLite calls the hook at the end of a statement; the copy was none.
+        self.guard.ours(|| self.connection.execute_batch(ours::LOOK)).map_err(failed)?;
+        Ok(self.note_commit())
+    }
+
+    /// Tells the history of a commit, if there was one that changed anything.
+    fn note_commit(&mut self) -> Sequence {
+        match self.frames.swap(0, Ordering::Relaxed) {
+            0 => self.history.newest(),
+            frames => {
+                self.log_frames = frames;
+                self.history.committed(frames)
+            }
+        }
     }
 
     /// Runs `work` in a transaction, and undoes it if it fails.
@@ -144,6 +249,7 @@ impl Writer {
             // Deferred foreign keys are checked here: it may be the person's doing if it fails.
             self.progress.begun.fetch_add(1, Ordering::AcqRel);
             self.commit()?;
+            self.note_commit();
             Ok(result)
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
@@ -186,7 +292,7 @@ impl Writer {
         answer
     }
 
-    /// Works off what waits, group by group, until nothing does.
+    /// Works off what waits, group by group, until nothing does. `after_group` is told the length of the log in frames.
     pub(super) fn work_off(&mut self, queue: &Mutex<Queue>, mut after_group: impl FnMut(u32)) {
         loop {
             let jobs = lock(queue).take();
@@ -203,9 +309,13 @@ impl Writer {
             for answer in answers {
                 answer(synced.clone());
             }
-            after_group(self.frames.load(Ordering::Relaxed));
+            after_group(self.log_frames);
         }
     }
+}
+
+fn import_text(error: ScriptError) -> D1Error {
+    D1Error::ImportText(error.to_string())
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -10,6 +10,7 @@ use proptest::{
 };
 use serde_json::json;
 use tasks::Clock;
+use tokio::task::JoinSet;
 
 use crate::Room;
 
@@ -121,22 +122,24 @@ async fn a_statement_that_runs_away_is_stopped_and_delays_no_neighbour() {
     let neighbour = room.create("neighbour").await;
     room.rows("CREATE TABLE t (a)").await.unwrap();
     let forever = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
-    let running = Arc::clone(&room);
-    let reading =
-        tokio::spawn(async move { running.rows(&format!("{forever} SELECT count(*) FROM n")).await });
-    let running = Arc::clone(&room);
-    let writing =
-        tokio::spawn(async move { running.rows(&format!("INSERT INTO t {forever} SELECT 1 FROM n")).await });
+    let mut running = JoinSet::new();
+    for sql in
+        [format!("{forever} SELECT count(*) FROM n"), format!("INSERT INTO t {forever} SELECT 1 FROM n")]
+    {
+        let room = Arc::clone(&room);
+        running.spawn(async move { room.rows(&sql).await });
+    }
     tokio::time::sleep(Duration::from_millis(300)).await;
     for number in 0..50 {
         let sql = json!({"sql": "SELECT ?", "params": [number]});
         let asked = tokio::time::timeout(Duration::from_secs(5), room.rows_of(&neighbour, &sql));
         assert_eq!(asked.await.unwrap(), Ok(json!([[number]])));
     }
-    assert!(!reading.is_finished() && !writing.is_finished());
+    assert!(running.try_join_next().is_none(), "both still run");
     // A caller that goes away takes its statement along; the database is free again.
-    reading.abort();
-    writing.abort();
+    running.shutdown().await;
+    let free = tokio::time::timeout(Duration::from_secs(5), room.rows("INSERT INTO t VALUES (1)"));
+    assert_eq!(free.await.unwrap(), Ok(json!([])));
 }
 
 #[test]

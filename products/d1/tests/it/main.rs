@@ -1,8 +1,14 @@
-//! What D1 promises, through its two doors: the binding's wire that workerd speaks, and the v4 routes.
+//! What D1 promises, through its doors: the binding's wire that workerd speaks, the v4 routes, and the URLs without a
+//! token that belong to those.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers may panic as its tests do")]
 
+mod analytics;
+mod backup;
+mod databases;
+mod export;
 mod hostile;
+mod import;
 mod lifecycle;
 mod sql;
 
@@ -63,6 +69,10 @@ impl Answer {
         let json = self.json();
         assert_eq!(json["success"], json!(false), "{}", self.text());
         (self.status.as_u16(), json["errors"][0]["code"].as_u64().unwrap())
+    }
+
+    fn message(&self) -> String {
+        self.json()["errors"][0]["message"].as_str().unwrap().to_owned()
     }
 }
 
@@ -142,6 +152,36 @@ impl Room {
     /// The same, with `path` behind the test's database.
     async fn rest_in(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.rest(method, &format!("/{}{path}", self.database), &body.to_string()).await
+    }
+}
+
+impl Room {
+    /// As [`Room::rest`] with a body of JSON, or none.
+    async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.rest(method, path, &body).await
+    }
+
+    /// The same as a POST, about the test's database.
+    async fn ask(&self, path: &str, body: Value) -> Answer {
+        self.rest_in("POST", path, &body).await
+    }
+
+    /// The rows of SQL that must succeed.
+    async fn run(&self, sql: &str) -> Value {
+        self.rows(sql).await.unwrap()
+    }
+
+    /// Calls a URL that needs no token.
+    async fn signed(&self, method: &str, url: &str, body: impl Into<Body>) -> Answer {
+        let path = url.strip_prefix("http://127.0.0.1").expect("an address of ours");
+        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        read(self.d1.databases.signed_urls().oneshot(request).await.unwrap()).await
+    }
+
+    /// Files of imports, exports and backups.
+    fn transfers(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("d1/transfers")).unwrap().count()
     }
 }
 

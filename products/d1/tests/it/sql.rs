@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::Request;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::Room;
 
@@ -40,16 +41,16 @@ async fn a_reader_of_several_statements_sees_one_state() {
     let room = Arc::new(Room::new().await);
     room.rows("CREATE TABLE t (a)").await.unwrap();
     let writing = Arc::clone(&room);
-    let writer = tokio::spawn(async move {
+    let mut writer = JoinSet::new();
+    writer.spawn(async move {
         for _ in 0..100 {
             writing.rows("INSERT INTO t VALUES (1)").await.unwrap();
         }
     });
-    while !writer.is_finished() {
+    while writer.try_join_next().is_none() {
         let counts = batch(&room, &["SELECT count(*) AS n FROM t", "SELECT count(*) AS n FROM t"]).await;
         assert_eq!(counts[0]["results"], counts[1]["results"]);
     }
-    writer.await.unwrap();
 }
 
 #[tokio::test]

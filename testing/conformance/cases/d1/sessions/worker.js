@@ -25,7 +25,7 @@ export default {
     said.kept = second.localeCompare(primary.getBookmark()) < 0;
     const later = DB.withSession(primary.getBookmark());
     said.sees = await outcome(() => later.prepare("SELECT max(a) AS a FROM t").first("a"));
-    said.same = primary.getBookmark() === later.getBookmark();
+    said.no_earlier = primary.getBookmark().localeCompare(later.getBookmark()) <= 0;
     return Response.json(said);
   },
 };

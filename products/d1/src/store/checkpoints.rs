@@ -1,0 +1,66 @@
+//! When a database's log is archived and moved into its file: in the background once it is long enough, and in the writer's
+//! own time when it grows faster than that.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use store::StoreError;
+
+use crate::history::{History, How};
+
+/// Frames at which the background begins: 4 MiB of pages, SQLite's own default.
+const FRAMES_LOW: u32 = 1_000;
+
+/// Frames at which the writer waits for it: 64 MiB. Under steady writing the background alone never catches the log's end.
+const FRAMES_HIGH: u32 = 16_384;
+
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    history: Arc<History>,
+    is_running: AtomicBool,
+    is_failing: AtomicBool,
+    /// Frames at the last time.
+    frames: AtomicU32,
+}
+
+impl Checkpoints {
+    pub(super) fn new(history: Arc<History>) -> Self {
+        let (is_running, is_failing) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { history, is_running, is_failing, frames: AtomicU32::new(0) }
+    }
+
+    /// Learns from the writer how long the log is; called on a thread that may block.
+    pub(super) fn notice(self: &Arc<Self>, frames: u32) {
+        let before = self.frames.load(Ordering::Relaxed);
+        // It may have started over.
+        let grown = if frames < before { frames } else { frames - before };
+        if grown < FRAMES_LOW {
+            return;
+        }
+        self.frames.store(frames, Ordering::Relaxed);
+        if FRAMES_HIGH <= frames {
+            self.run(How::Restart);
+        } else if !self.is_running.swap(true, Ordering::AcqRel) {
+            let checkpoints = Arc::clone(self);
+            tokio::task::spawn_blocking(move || {
+                checkpoints.run(How::Passive);
+                checkpoints.is_running.store(false, Ordering::Release);
+            });
+        }
+    }
+
+    /// The last one, before the database is closed.
+    pub(super) fn finish(&self) -> Result<(), StoreError> {
+        self.history.checkpoint(How::Truncate).map(drop)
+    }
+
+    fn run(&self, how: How) {
+        let outcome = self.history.checkpoint(how).and_then(|_is_whole| self.history.tidy());
+        let was_failing = self.is_failing.swap(outcome.is_err(), Ordering::Relaxed);
+        if let (Err(error), false) = (&outcome, was_failing) {
+            tracing::warn!(%error, "A database's log cannot be archived; it grows until that succeeds again");
+        }
+    }
+}
