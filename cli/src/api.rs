@@ -1,10 +1,11 @@
 //! The running server's v4 API, called with the owner's token.
 
-use std::path::Path;
+use std::{io::Write, path::Path};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -78,12 +79,40 @@ impl Api {
         }
     }
 
+    /// Writes what lies at a path to `output` as it comes; how many bytes that were.
+    pub(crate) async fn save(&self, path: &str, output: &mut impl Write) -> Result<u64, Failure> {
+        let what = format!("GET {path}");
+        let answer = self.send(Method::GET, path, Bytes::new()).await?;
+        let is_success = answer.status().is_success();
+        let mut body = answer.into_body();
+        if !is_success {
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            return Err(refusal(&what, &body.map_err(|cause| Failure::doing(&what, cause))?.to_bytes()));
+        }
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|cause| Failure::doing(&what, cause))?;
+            let Ok(data) = frame.into_data() else { continue };
+            bytes += data.len() as u64;
+            output.write_all(&data).map_err(|cause| Failure::doing("write the file", cause))?;
+        }
+        Ok(bytes)
+    }
+
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Failure> {
+        let what = format!("{method} {path}");
+        let answer = self.send(method, path, body).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        Ok((status, body.map_err(|cause| Failure::doing(what, cause))?.to_bytes()))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Failure> {
         let what = format!("{method} {path}");
         let request = Request::builder()
             .method(method)
@@ -93,10 +122,7 @@ impl Api {
             .body(Full::new(body))
             .map_err(|cause| Failure::doing(&what, cause))?;
         let answer = self.client.request(request).await;
-        let answer = answer.map_err(|error| Failure::doing(&what, Failure::from_error(&error).message))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        Ok((status, body.map_err(|cause| Failure::doing(what, cause))?.to_bytes()))
+        answer.map_err(|error| Failure::doing(&what, Failure::from_error(&error).message))
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Look after R2's objects
     #[command(subcommand)]
     R2(R2),
+    /// Look after D1's databases
+    #[command(subcommand)]
+    D1(D1),
     /// Look at Durable Objects
     #[command(subcommand)]
     Do(Do),
@@ -153,6 +156,20 @@ pub(crate) enum R2 {
     Scrub {
         /// The bucket [default: all]
         bucket: Option<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum D1 {
+    /// Copy a database into a plain SQLite file, while others read and write it
+    #[command(after_help = "Use it like this:\n  skerry d1 backup my-db my-db.sqlite")]
+    Backup {
+        /// Its name or its id
+        database: String,
+        /// The file; one that is there is replaced once the copy is whole
+        file: PathBuf,
         #[command(flatten)]
         data: Data,
     },

@@ -23,6 +23,8 @@ pub struct Settings {
     pub egress: EgressSettings,
     /// Limits of uploads.
     pub workers: WorkersSettings,
+    /// What D1 keeps of its databases' past.
+    pub d1: D1Settings,
     /// Certificates for the door that speaks TLS.
     pub tls: TlsSettings,
     /// Zones whose routes and custom domains may be used.
@@ -133,6 +135,22 @@ pub struct WorkersSettings {
 impl Default for WorkersSettings {
     fn default() -> Self {
         Self { script_bytes_max: 10 * 1024 * 1024 }
+    }
+}
+
+/// What D1 keeps of its databases' past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct D1Settings {
+    /// How long every commit can be restored, in days.
+    pub time_travel_days: u32,
+    /// Bytes of one database's history at which its oldest part goes earlier.
+    pub time_travel_bytes_max: u64,
+}
+
+impl Default for D1Settings {
+    fn default() -> Self {
+        Self { time_travel_days: 30, time_travel_bytes_max: 10_000_000_000 }
     }
 }
 
@@ -343,6 +361,13 @@ impl Settings {
                 &self.workers.script_bytes_max,
                 0 < self.workers.script_bytes_max,
                 positive,
+            ),
+            ("d1.time_travel_days", &self.d1.time_travel_days, 0 < self.d1.time_travel_days, positive),
+            (
+                "d1.time_travel_bytes_max",
+                &self.d1.time_travel_bytes_max,
+                1_000_000 <= self.d1.time_travel_bytes_max,
+                "it must be at least 1000000",
             ),
         ];
         for (key, value, is_valid, rule) in rules {

@@ -5,7 +5,7 @@ mod file;
 
 pub use environment::Environment;
 pub use file::{
-    AcmeChallenge, AcmeSettings, CertificateSettings, EgressSettings, EngineSettings,
+    AcmeChallenge, AcmeSettings, CertificateSettings, D1Settings, EgressSettings, EngineSettings,
     ExternalAccountSettings, LogFormat, LogSettings, ServerSettings, Settings, SettingsError, TlsSettings,
     WorkersSettings, ZoneSettings,
 };

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod d1;
 mod doctor;
 mod engine;
 mod env;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Token(token) => block_on(token::run(token))?,
         Command::Kv(kv) => block_on(kv::run(kv))?,
         Command::R2(r2) => block_on(r2::run(r2))?,
+        Command::D1(d1) => block_on(d1::run(d1))?,
         Command::Do(objects) => block_on(objects::run(objects))?,
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Engine(engine) => engine::run(&engine),

@@ -1,5 +1,6 @@
 //! The whole product as its users meet it: both real wranglers and the commands of `skerry`, against a running server.
 
+mod d1;
 mod deploy;
 mod engine;
 mod kv;

@@ -29,7 +29,7 @@ const CONFIGURATIONS: [Case; 5] = [
     (
         "d1_databases = [{ binding = \"DB\", database_name = \"db\", database_id = \"0\" }]",
         OLD,
-        &["binding DB of type d1 is not supported by this version of Skerry yet", "[code: 10021]"],
+        &["D1 binding 'DB' references database '0' which was not found.", "[code: 10181]"],
     ),
     (
         "services = [{ binding = \"OTHER\", service = \"nobody\" }]",

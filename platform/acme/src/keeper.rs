@@ -115,7 +115,7 @@ impl Keeper {
         };
         for host in keeper.issuer.folder.hosts()? {
             match keeper.issuer.folder.read(&host) {
-                Ok(certificate) => keeper.hold(host, certificate),
+                Ok(certificate) => keeper.hold(&host, certificate),
                 Err(error) => {
                     tracing::warn!(host, %error, "A kept certificate cannot be used; another one is ordered");
                 }
@@ -237,55 +237,57 @@ impl Keeper {
         }
     }
 
+    /// Makes what came of a try known. The log says it last, when all else can be seen.
     async fn settle(&mut self, host: String, result: Result<Certificate, AcmeError>) {
         self.busy.remove(&host);
-        let now = self.clock.unix_secs();
-        let had_failed = self.failures.contains_key(&host);
         match result {
             Ok(certificate) => {
-                let days_left = certificate.days_left(now);
-                tracing::info!(host, days_left, "Obtained a certificate for `{host}`");
+                let days_left = certificate.days_left(self.clock.unix_secs());
                 self.metrics.issued();
                 self.metrics.set_failures(&host, 0);
-                self.failures.remove(&host);
-                self.hold(host, certificate);
-                if !had_failed {
-                    return;
+                self.hold(&host, certificate);
+                if self.failures.remove(&host).is_some() {
+                    self.note_failures().await;
                 }
+                tracing::info!(host, days_left, "Obtained a certificate for `{host}`");
             }
-            Err(error) => {
-                self.metrics.failed();
-                let earlier = self.failures.get(&host);
-                let failure = Failure::after(earlier, &error, now);
-                let minutes = (failure.next_unix_secs - now).div_ceil(60);
-                if earlier.is_some_and(|earlier| earlier.error == failure.error) {
-                    tracing::debug!(
-                        host,
-                        error = failure.error,
-                        minutes,
-                        "Still no certificate for `{host}`"
-                    );
-                } else {
-                    tracing::warn!(
-                        host,
-                        error = failure.error,
-                        "No certificate for `{host}`; the next try is in {minutes} minutes (SIGHUP: now)"
-                    );
-                }
-                self.metrics.set_failures(&host, failure.tries);
-                self.failures.insert(host, failure);
-            }
+            Err(error) => self.settle_failure(host, &error).await,
         }
+    }
+
+    async fn settle_failure(&mut self, host: String, error: &AcmeError) {
+        let now = self.clock.unix_secs();
+        self.metrics.failed();
+        let earlier = self.failures.get(&host);
+        let failure = Failure::after(earlier, error, now);
+        let is_known = earlier.is_some_and(|earlier| earlier.error == failure.error);
+        let minutes = (failure.next_unix_secs - now).div_ceil(60);
+        let error = failure.error.clone();
+        self.metrics.set_failures(&host, failure.tries);
+        self.failures.insert(host.clone(), failure);
+        self.note_failures().await;
+        if is_known {
+            tracing::debug!(host, error, minutes, "Still no certificate for `{host}`");
+        } else {
+            tracing::warn!(
+                host,
+                error,
+                "No certificate for `{host}`; the next try is in {minutes} minutes (SIGHUP: now)"
+            );
+        }
+    }
+
+    async fn note_failures(&self) {
         if let Err(error) = self.issuer.folder.write_failures(&self.failures).await {
             tracing::warn!(%error, "What failed could not be noted; a restart would try again at once");
         }
     }
 
-    fn hold(&mut self, host: String, certificate: Certificate) {
-        self.metrics.set_days_left(&host, certificate.days_left(self.clock.unix_secs()));
-        self.tls.hold(&host, Some(certificate.clone()));
+    fn hold(&mut self, host: &str, certificate: Certificate) {
+        self.metrics.set_days_left(host, certificate.days_left(self.clock.unix_secs()));
+        self.tls.hold(host, Some(certificate.clone()));
         let renew_unix_secs = schedule::renewal(&certificate.validity());
-        self.held.insert(host, Held { certificate, renew_unix_secs });
+        self.held.insert(host.to_owned(), Held { certificate, renew_unix_secs });
     }
 }
 

@@ -42,6 +42,7 @@ use crate::{
 pub const S3_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8789));
 /// Read connections to `meta.sqlite`: the control plane alone reads it.
 const META_READERS: usize = 4;
+const DAY_SECS: u64 = 24 * 60 * 60;
 /// How long Workers' processes may take to end when the drain left them no time.
 const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long background work may take to notice that the server stops.
@@ -274,7 +275,11 @@ async fn open_products(
 ) -> Result<Products, ServeError> {
     let kv = kv::open(house).await.map_err(failed("kv"))?;
     let r2 = r2::open(house, &settings.server.base_domain).await.map_err(failed("r2"))?;
-    let d1 = d1::open(house).map_err(failed("d1"))?;
+    let time_travel = d1::TimeTravel {
+        keep: Duration::from_secs(u64::from(settings.d1.time_travel_days) * DAY_SECS),
+        bytes_max: settings.d1.time_travel_bytes_max,
+    };
+    let d1 = d1::open(house, time_travel).map_err(failed("d1"))?;
     let objects = durable_objects::open(house).map_err(failed("durable-objects"))?;
     let checks =
         Arc::new(Exists { kv: kv.namespaces.clone(), r2: r2.buckets.clone(), d1: d1.databases.clone() });
@@ -340,6 +345,9 @@ fn show_usage_of_d1(d1: &d1::Databases, metrics: &Metrics) {
     metrics.sampled("d1_rows", rows, "kind", of(["rows_read", "rows_written"]));
     let open = d1.clone();
     let count = move || vec![("open".to_owned(), open.open_count() as u64)];
+    let histories = d1.clone();
+    let bytes = "Bytes of the histories of open D1 databases, for time travel";
+    metrics.sampled("d1_history_bytes", bytes, "database", move || histories.history_bytes());
     metrics.sampled("d1_databases", "D1 databases whose files are open", "state", count);
 }
 

@@ -1,7 +1,7 @@
 //! Every route of the API refuses whoever may not use it. The routes are read from the router itself, so that one added
 //! later is here without being listed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -104,7 +104,8 @@ async fn open(folder: &TempDir) -> (Router, String) {
     let kv = kv::open(&house).await.expect("KV opens");
     let objects = durable_objects::open(&house).expect("the objects open");
     let r2 = r2::open(&house, "localhost").await.expect("R2 opens");
-    let d1 = d1::open(&house).expect("D1 opens");
+    let time_travel = d1::TimeTravel { keep: Duration::from_secs(1), bytes_max: 1_000_000 };
+    let d1 = d1::open(&house, time_travel).expect("D1 opens");
     let router = control_plane::router(ControlPlane {
         account: house.account.clone(),
         tokens,

@@ -14,13 +14,14 @@ mod store;
 mod transfer;
 mod usage;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ::model::DatabaseId;
 use ::store::StoreError;
 use product::{House, Product};
 
 use error::D1Error;
+use history::Limits;
 pub use store::MIGRATIONS;
 use store::Store;
 
@@ -33,9 +34,19 @@ pub struct D1 {
     pub databases: Databases,
 }
 
+/// What is kept of a database's past.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeTravel {
+    /// How long every commit can be restored.
+    pub keep: Duration,
+    /// Bytes of one database's history at which its oldest part goes earlier.
+    pub bytes_max: u64,
+}
+
 /// Opens D1 and starts its background work. Its tables in `meta.sqlite` are there: see [`MIGRATIONS`].
-pub fn open(house: &House) -> Result<D1, StoreError> {
-    let store = Arc::new(Store::open(house)?);
+pub fn open(house: &House, time_travel: TimeTravel) -> Result<D1, StoreError> {
+    let limits = Limits::new(time_travel.keep, time_travel.bytes_max);
+    let store = Arc::new(Store::open(house, limits)?);
     jobs::start(Arc::clone(&store), &house.tasks);
     let product = Product {
         name: "d1",
@@ -65,6 +76,12 @@ impl Databases {
     #[must_use]
     pub fn totals(&self) -> [(&'static str, u64); 4] {
         self.0.usage.totals()
+    }
+
+    /// Bytes that the histories of open databases take, by the databases' ids, as they were when last tidied.
+    #[must_use]
+    pub fn history_bytes(&self) -> Vec<(String, u64)> {
+        self.0.history_bytes()
     }
 
     /// How many databases have their files open.

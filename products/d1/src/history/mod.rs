@@ -34,12 +34,6 @@ use self::{
     moments::{Moments, Notes},
 };
 
-/// Cloudflare keeps 30 days.
-const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// As much as the largest database may have: 10 GB.
-const BYTES_MAX: u64 = 10_000_000_000;
-
 /// A segment is what is dropped at once when it is old.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
@@ -59,14 +53,17 @@ pub(crate) struct Limits {
     pub(crate) base_after_bytes: u64,
 }
 
+impl Limits {
+    /// With files of the usual sizes.
+    pub(crate) fn new(keep: Duration, bytes_max: u64) -> Self {
+        Self { keep, bytes_max, segment_bytes: SEGMENT_BYTES, base_after_bytes: BASE_AFTER_BYTES }
+    }
+}
+
+#[cfg(test)]
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            keep: KEEP,
-            bytes_max: BYTES_MAX,
-            segment_bytes: SEGMENT_BYTES,
-            base_after_bytes: BASE_AFTER_BYTES,
-        }
+        Self::new(Duration::from_secs(30 * 24 * 60 * 60), 10_000_000_000)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use store::StoreError;
@@ -23,12 +23,19 @@ pub(super) struct Checkpoints {
     is_failing: AtomicBool,
     /// Frames at the last time.
     frames: AtomicU32,
+    history_bytes: AtomicU64,
 }
 
 impl Checkpoints {
-    pub(super) fn new(history: Arc<History>) -> Self {
+    pub(super) fn new(history: Arc<History>) -> Result<Self, StoreError> {
         let (is_running, is_failing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { history, is_running, is_failing, frames: AtomicU32::new(0) }
+        let history_bytes = AtomicU64::new(history.bytes()?);
+        Ok(Self { history, is_running, is_failing, frames: AtomicU32::new(0), history_bytes })
+    }
+
+    /// Bytes of the history when it was last tidied.
+    pub(super) fn history_bytes(&self) -> u64 {
+        self.history_bytes.load(Ordering::Relaxed)
     }
 
     /// Learns from the writer how long the log is; called on a thread that may block.
@@ -53,11 +60,18 @@ impl Checkpoints {
 
     /// The last one, before the database is closed.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
-        self.history.checkpoint(How::Truncate).map(drop)
+        self.archive(How::Truncate)
+    }
+
+    fn archive(&self, how: How) -> Result<(), StoreError> {
+        self.history.checkpoint(how)?;
+        self.history.tidy()?;
+        self.history_bytes.store(self.history.bytes()?, Ordering::Relaxed);
+        Ok(())
     }
 
     fn run(&self, how: How) {
-        let outcome = self.history.checkpoint(how).and_then(|_is_whole| self.history.tidy());
+        let outcome = self.archive(how);
         let was_failing = self.is_failing.swap(outcome.is_err(), Ordering::Relaxed);
         if let (Err(error), false) = (&outcome, was_failing) {
             tracing::warn!(%error, "A database's log cannot be archived; it grows until that succeeds again");

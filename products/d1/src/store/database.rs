@@ -23,7 +23,7 @@ use super::{
 use crate::{
     D1Error,
     error::SqlError,
-    history::{History, Sequence},
+    history::{History, Limits, Sequence},
     model::QUERY_DURATION_MAX,
     sql::{self, Access, Done, Elsewhere, Ending, Guard, Work},
 };
@@ -59,14 +59,14 @@ impl std::fmt::Debug for OpenDatabase {
 
 impl OpenDatabase {
     /// Opens the database of a folder, and makes both if they are not there. Blocks on the disk.
-    pub(super) fn open(folder: &Path, clock: &Clock) -> Result<Self, StoreError> {
+    pub(super) fn open(folder: &Path, limits: Limits, clock: &Clock) -> Result<Self, StoreError> {
         store::create_folder(folder)?;
         let file: Arc<Path> = folder.join(FILE).into();
-        let writer = Writer::open(&file, folder, clock.clone())?;
+        let writer = Writer::open(&file, folder, limits, clock.clone())?;
         store::sync_folder(folder)?;
         let readers = Arc::new(Readers::new(Arc::clone(&file), clock.clone()));
         let (progress, history) = (writer.progress(), writer.history());
-        let checkpoints = Arc::new(Checkpoints::new(Arc::clone(&history)));
+        let checkpoints = Arc::new(Checkpoints::new(Arc::clone(&history))?);
         let (queue, writer) = (Mutex::default(), Mutex::new(writer));
         let inner = Inner { file, queue, writer, progress, history, checkpoints };
         let used_ms = AtomicU64::new(clock.unix_ms());
@@ -178,6 +178,10 @@ impl OpenDatabase {
         let done = blocking(read).await?;
         database.inner.progress.settled().await;
         Ok(done)
+    }
+
+    pub(super) fn history_bytes(&self) -> u64 {
+        self.inner.checkpoints.history_bytes()
     }
 
     /// Where its files are.

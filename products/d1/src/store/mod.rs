@@ -27,6 +27,7 @@ pub(crate) use writer::Imported;
 
 use crate::{
     D1Error,
+    history::Limits,
     model::Bookmark,
     sql::{self, Done, Work},
     transfer::Transfers,
@@ -55,11 +56,11 @@ pub(crate) struct Size {
 }
 
 impl Store {
-    pub(crate) fn open(house: &House) -> Result<Self, StoreError> {
+    pub(crate) fn open(house: &House, limits: Limits) -> Result<Self, StoreError> {
         let folder = house.data.join("d1");
         store::create_folder(&folder)?;
         let (clock, tasks) = (house.clock.clone(), house.tasks.clone());
-        let open = OpenDatabases::new(folder.clone(), clock.clone());
+        let open = OpenDatabases::new(folder.clone(), limits, clock.clone());
         // No database is named so.
         let transfers = Transfers::open(folder.join("transfers"), clock.clone(), tasks.stop_token())?;
         let usage = Usage::new(clock.clone());
@@ -108,6 +109,10 @@ impl Store {
         let on_disk =
             || std::fs::metadata(self.folder_of(id).join(database::FILE)).map_or(0, |file| file.len());
         in_use.unwrap_or_else(on_disk)
+    }
+
+    pub(crate) fn history_bytes(&self) -> Vec<(String, u64)> {
+        self.open.history_bytes()
     }
 
     /// Databases whose files are open.

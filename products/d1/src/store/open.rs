@@ -14,7 +14,7 @@ use tasks::Clock;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::{OpenDatabase, database::blocking};
-use crate::D1Error;
+use crate::{D1Error, history::Limits};
 
 /// Databases open at once. One that is busy is not closed for another: then there are more for a while.
 const OPEN_MAX: usize = 256;
@@ -31,13 +31,14 @@ pub(crate) type InUse = OwnedRwLockReadGuard<Option<OpenDatabase>, OpenDatabase>
 #[derive(Debug)]
 pub(super) struct OpenDatabases {
     folder: PathBuf,
+    limits: Limits,
     clock: Clock,
     places: Mutex<HashMap<DatabaseId, Place>>,
 }
 
 impl OpenDatabases {
-    pub(super) fn new(folder: PathBuf, clock: Clock) -> Self {
-        Self { folder, clock, places: Mutex::default() }
+    pub(super) fn new(folder: PathBuf, limits: Limits, clock: Clock) -> Self {
+        Self { folder, limits, clock, places: Mutex::default() }
     }
 
     /// The database, opened if it is not. `exists` is asked before: it fails if there is no such database.
@@ -75,13 +76,20 @@ impl OpenDatabases {
     }
 
     async fn open(&self, id: DatabaseId) -> Result<OpenDatabase, StoreError> {
-        let (folder, clock) = (self.folder_of(id), self.clock.clone());
-        blocking(move || OpenDatabase::open(&folder, &clock)).await
+        let (folder, limits, clock) = (self.folder_of(id), self.limits.clone(), self.clock.clone());
+        blocking(move || OpenDatabase::open(&folder, limits, &clock)).await
     }
 
     /// How many are open.
     pub(super) fn count(&self) -> usize {
         self.by_age().len()
+    }
+
+    /// What the histories of open databases take.
+    pub(super) fn history_bytes(&self) -> Vec<(String, u64)> {
+        let places = self.places();
+        let bytes = |place: &Place| Some(place.try_read().ok()?.as_ref()?.history_bytes());
+        places.iter().filter_map(|(id, place)| Some((id.to_string(), bytes(place)?))).collect()
     }
 
     /// Closes those that nobody has used for a while.

@@ -126,7 +126,12 @@ pub(crate) struct Imported {
 
 impl Writer {
     /// Opens the file, and makes it if it is not there. The log that a crash left is recovered before the history looks at it.
-    pub(super) fn open(file: &Arc<Path>, folder: &Path, clock: Clock) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        file: &Arc<Path>,
+        folder: &Path,
+        limits: Limits,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
         let failed = |error: rusqlite::Error| StoreError::sqlite("open", file, &error);
         let (mut connection, guard) = sql::open(file, Access::Write, clock.clone()).map_err(failed)?;
         let frames = Arc::new(AtomicU32::new(0));
@@ -138,7 +143,7 @@ impl Writer {
             }))
             .map_err(failed)?;
         let log_path = PathBuf::from(format!("{}-wal", file.display()));
-        let history = History::open(&folder.join("history"), file, Limits::default(), clock.clone())?;
+        let history = History::open(&folder.join("history"), file, limits, clock.clone())?;
         Ok(Self {
             connection,
             guard,

@@ -11,6 +11,7 @@ mod hostile;
 mod import;
 mod lifecycle;
 mod sql;
+mod time_travel;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use bytes::Bytes;
-use d1::D1;
+use d1::{D1, TimeTravel};
 use http_body_util::BodyExt;
 use model::AccountId;
 use product::House;
@@ -30,6 +31,10 @@ use tower::ServiceExt;
 
 /// The second at which a test's clock stands.
 const NOW_S: u64 = 1_800_000_000;
+
+/// What is kept of a database's past.
+const TIME_TRAVEL: TimeTravel =
+    TimeTravel { keep: Duration::from_secs(30 * 24 * 3600), bytes_max: 100_000_000 };
 
 /// A D1 in a folder of its own, with a clock that stands still.
 struct Room {
@@ -92,7 +97,7 @@ impl Room {
             clock,
             tasks: Tasks::new(),
         };
-        let d1 = d1::open(&house).unwrap();
+        let d1 = d1::open(&house, TIME_TRAVEL).unwrap();
         let mut room = Self { folder, house, d1, database: "".into() };
         room.database = room.create("test").await;
         room
@@ -110,7 +115,7 @@ impl Room {
         d1.databases.close().await;
         drop(d1);
         house.tasks = Tasks::new();
-        let d1 = d1::open(&house).unwrap();
+        let d1 = d1::open(&house, TIME_TRAVEL).unwrap();
         Self { folder, house, d1, database }
     }
 
