@@ -12,6 +12,7 @@ mod object_registry;
 mod public_buckets;
 mod server;
 mod services;
+mod usage;
 
 pub use addresses::Addresses;
 pub use credentials::Credentials;

@@ -36,6 +36,7 @@ use crate::{
     object_registry::ObjectRegistry,
     public_buckets::{BucketDomains, PublicBuckets},
     services::{Services, Waiting},
+    usage,
 };
 
 /// Where the S3 API answers if nothing is said.
@@ -149,8 +150,7 @@ impl Server {
 
         let products = open_products(&house, &settings, &http).await?;
         let ingress = open_ingress(&house, &settings, &products, &engine, &doors, &metrics);
-        show_usage(&products.kv.namespaces, &products.r2.buckets, &metrics);
-        show_usage_of_d1(&products.d1.databases, &metrics);
+        usage::show(&products.kv.namespaces, &products.r2.buckets, &products.d1.databases, &metrics);
         let Products { kv, r2, d1, objects, workers, routes, register, sites } = products;
         let acme = certificates::obtain(&house, &settings, tls.clone(), &ingress, &routes, &metrics)?;
         let local_hosts = Local::new(ingress.clone(), routes.clone(), sites);
@@ -189,7 +189,6 @@ impl Server {
         doors.spawn_draining("s3", control_plane::serve(s3, s3_router, doors.clone()));
         addresses.write(&data).map_err(failed("run/addresses.json"))?;
         let House { meta, tasks: house, .. } = house;
-        let drain_timeout = Duration::from_secs(settings.server.drain_timeout_secs);
         Ok(Self {
             addresses,
             tls,
@@ -202,7 +201,7 @@ impl Server {
             kv: kv.namespaces,
             r2: r2.buckets,
             d1: d1.databases,
-            drain_timeout,
+            drain_timeout: Duration::from_secs(settings.server.drain_timeout_secs),
             _lock: lock,
         })
     }
@@ -302,53 +301,6 @@ fn open_ingress(
     let (routes, sites) = (products.routes.clone(), Arc::new(products.sites.clone()));
     let (dispatch, settings) = (Arc::new(engine.clone()), ingress_settings(settings));
     Ingress::new(routes, sites, dispatch, settings, house.clock.clone(), doors.clone(), metrics)
-}
-
-/// Puts what namespaces and buckets hold among the metrics. A scrape in which that cannot be read goes without; the writes
-/// will complain.
-fn show_usage(kv: &kv::Namespaces, r2: &r2::Buckets, metrics: &Metrics) {
-    let of_kv = |of: fn(&kv::Usage) -> u64| {
-        let kv = kv.clone();
-        move || {
-            let all = kv.usage().unwrap_or_default();
-            all.into_iter().map(|usage| (usage.namespace.clone(), of(&usage))).collect()
-        }
-    };
-    let of_r2 = |of: fn(&r2::Usage) -> u64| {
-        let r2 = r2.clone();
-        move || {
-            let all = r2.usage().unwrap_or_default();
-            all.into_iter().map(|usage| (usage.bucket.clone(), of(&usage))).collect()
-        }
-    };
-    let (keys, bytes) = ("Keys of a KV namespace", "Bytes of the values of a KV namespace");
-    metrics.sampled("kv_keys", keys, "namespace", of_kv(|usage| usage.keys));
-    metrics.sampled("kv_value_bytes", bytes, "namespace", of_kv(|usage| usage.bytes));
-    let (objects, bytes) = ("Objects of an R2 bucket", "Bytes of the objects of an R2 bucket");
-    metrics.sampled("r2_objects", objects, "bucket", of_r2(|usage| usage.objects));
-    metrics.sampled("r2_object_bytes", bytes, "bucket", of_r2(|usage| usage.bytes));
-}
-
-fn show_usage_of_d1(d1: &d1::Databases, metrics: &Metrics) {
-    let of = |names: [&'static str; 2]| {
-        let d1 = d1.clone();
-        move || {
-            let totals = d1.totals().into_iter();
-            totals
-                .filter(|(name, _)| names.contains(name))
-                .map(|(name, total)| (name.to_owned(), total))
-                .collect()
-        }
-    };
-    let (queries, rows) = ("Statements that D1 ran since the start", "Rows that they visited or wrote");
-    metrics.sampled("d1_queries", queries, "kind", of(["read_queries", "write_queries"]));
-    metrics.sampled("d1_rows", rows, "kind", of(["rows_read", "rows_written"]));
-    let open = d1.clone();
-    let count = move || vec![("open".to_owned(), open.open_count() as u64)];
-    let histories = d1.clone();
-    let bytes = "Bytes of the histories of open D1 databases, for time travel";
-    metrics.sampled("d1_history_bytes", bytes, "database", move || histories.history_bytes());
-    metrics.sampled("d1_databases", "D1 databases whose files are open", "state", count);
 }
 
 /// Answers the register's questions about other products.
