@@ -12,6 +12,7 @@ mod report;
 mod room;
 mod rows;
 mod sides;
+mod sql;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,6 +65,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if needed.iter().any(|side| side.is_room()) {
         figures.extend(room_figures(plan).await?);
+    }
+    if needed.iter().any(|side| side.is_sql()) {
+        figures.extend(sql_figures(plan).await?);
     }
     if needed.contains(&Side::ListPage) {
         figures.insert(Side::ListPage, listing::page_ms(plan.keys).await?);
@@ -119,6 +123,20 @@ async fn room_figures(plan: Plan) -> anyhow::Result<BTreeMap<Side, f64>> {
     let volume = room.volume(plan.keys).await?;
     figures.add(0, Side::RoomList, volume.listed_rate);
     figures.add(0, Side::RoomGrowth, volume.grown_mib);
+    Ok(figures.medians())
+}
+
+/// The figures of D1's room without workerd, likewise.
+async fn sql_figures(plan: Plan) -> anyhow::Result<BTreeMap<Side, f64>> {
+    let (room, bare) = (sql::Room::start().await?, sql::Bare::start()?);
+    let mut figures = Figures::default();
+    for round in 0..plan.rounds {
+        figures.add(round, Side::SqlSelect, room.selects(plan.round).await?);
+        figures.add(round, Side::BareSelect, bare.selects(plan.round)?);
+        figures.add(round, Side::SqlBatch, room.batches(plan.round).await?);
+        figures.add(round, Side::BareBatch, bare.batches(plan.round)?);
+    }
+    figures.add(0, Side::SqlColdOpen, room.cold_open_ms(plan.cold_starts).await?);
     Ok(figures.medians())
 }
 

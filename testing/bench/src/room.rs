@@ -37,7 +37,7 @@ use crate::load::now;
 pub(crate) const WRITERS: usize = 64;
 
 /// Connections that read at once.
-const READERS: usize = 16;
+pub(crate) const READERS: usize = 16;
 
 /// Keys that are read and written again and again.
 pub(crate) const KEYS: usize = 1_000;
@@ -142,44 +142,51 @@ impl Room {
         }
     }
 
-    /// Sends what `next` makes of 0, 1, 2 … over a number of connections, until it makes nothing more.
     async fn load<F>(&self, connections: usize, next: F) -> anyhow::Result<Load>
     where
         F: Fn(usize) -> Option<Request<Full<Bytes>>> + Send + Sync + 'static,
     {
-        let begun = now();
-        let next = Arc::new(next);
-        let sent = Arc::new(AtomicUsize::new(0));
-        let mut running = JoinSet::new();
-        for _ in 0..connections {
-            let mut connection = Connection::open(&self.socket).await?;
-            let (next, sent) = (Arc::clone(&next), Arc::clone(&sent));
-            running.spawn(async move {
-                let mut latencies = Vec::new();
-                while let Some(request) = next(sent.fetch_add(1, Ordering::Relaxed)) {
-                    let asked = now();
-                    connection.exchange(request).await?;
-                    latencies.push(asked.elapsed().as_secs_f64() * 1000.0);
-                }
-                anyhow::Ok(latencies)
-            });
-        }
-        let mut latencies_ms = Vec::new();
-        while let Some(outcome) = running.join_next().await {
-            latencies_ms.extend(outcome.context("wait for a connection")??);
-        }
-        let rate = latencies_ms.len() as f64 / begun.elapsed().as_secs_f64();
-        latencies_ms.sort_by(f64::total_cmp);
-        let p99_ms = latencies_ms.get(latencies_ms.len() * 99 / 100).copied().unwrap_or(f64::NAN);
-        Ok(Load { rate, p99_ms })
+        load(&self.socket, connections, next).await
     }
+}
+
+/// Sends what `next` makes of 0, 1, 2 … over a number of connections, until it makes nothing more.
+pub(crate) async fn load<F>(socket: &Path, connections: usize, next: F) -> anyhow::Result<Load>
+where
+    F: Fn(usize) -> Option<Request<Full<Bytes>>> + Send + Sync + 'static,
+{
+    let begun = now();
+    let next = Arc::new(next);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let mut running = JoinSet::new();
+    for _ in 0..connections {
+        let mut connection = Connection::open(socket).await?;
+        let (next, sent) = (Arc::clone(&next), Arc::clone(&sent));
+        running.spawn(async move {
+            let mut latencies = Vec::new();
+            while let Some(request) = next(sent.fetch_add(1, Ordering::Relaxed)) {
+                let asked = now();
+                connection.exchange(request).await?;
+                latencies.push(asked.elapsed().as_secs_f64() * 1000.0);
+            }
+            anyhow::Ok(latencies)
+        });
+    }
+    let mut latencies_ms = Vec::new();
+    while let Some(outcome) = running.join_next().await {
+        latencies_ms.extend(outcome.context("wait for a connection")??);
+    }
+    let rate = latencies_ms.len() as f64 / begun.elapsed().as_secs_f64();
+    latencies_ms.sort_by(f64::total_cmp);
+    let p99_ms = latencies_ms.get(latencies_ms.len() * 99 / 100).copied().unwrap_or(f64::NAN);
+    Ok(Load { rate, p99_ms })
 }
 
 /// What a room is given when it opens in a folder of its own.
 pub(crate) fn house(folder: &DataFolder) -> anyhow::Result<House> {
     Ok(House {
         data: folder.path().to_owned(),
-        meta: Database::open(&folder.path().join("meta.sqlite"), &[], Options::default())?,
+        meta: Database::open(&folder.path().join("meta.sqlite"), d1::MIGRATIONS, Options::default())?,
         vault: Vault::open(&folder.path().join("master.key"))?,
         account: AccountId::random(),
         clock: Clock::system(),
@@ -188,20 +195,20 @@ pub(crate) fn house(folder: &DataFolder) -> anyhow::Result<House> {
 }
 
 /// One keep-alive connection to the socket.
-struct Connection {
+pub(crate) struct Connection {
     sender: client::conn::http1::SendRequest<Full<Bytes>>,
 }
 
 impl Connection {
     #[expect(clippy::disallowed_methods, reason = "the connection's task ends with the connection")]
-    async fn open(socket: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open(socket: &Path) -> anyhow::Result<Self> {
         let stream = UnixStream::connect(socket).await.context("connect")?;
         let (sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self { sender })
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
+    pub(crate) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await.context("ask the room")?;
         let status = response.status();
@@ -212,7 +219,7 @@ impl Connection {
 }
 
 /// Serves a door as the server does.
-fn serve(listener: UnixListener, door: BindingDoor, resource: Arc<str>, tasks: &Tasks) {
+pub(crate) fn serve(listener: UnixListener, door: BindingDoor, resource: Arc<str>, tasks: &Tasks) {
     let running = tasks.clone();
     tasks.spawn("room-socket", async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -178,6 +178,24 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::Max(16.0),
     },
     Row {
+        what: "D1 select of 100 rows over its own socket, against a bare rusqlite loop",
+        ours: Side::SqlSelect,
+        other: Some(Side::BareSelect),
+        target: Target::RatioMin(0.4),
+    },
+    Row {
+        what: "D1 batch of 50 inserts over its own socket with 16 writers, against a bare rusqlite loop with as many batches in a sync",
+        ours: Side::SqlBatch,
+        other: Some(Side::BareBatch),
+        target: Target::RatioMin(0.6),
+    },
+    Row {
+        what: "D1 statement on a database that is closed",
+        ours: Side::SqlColdOpen,
+        other: None,
+        target: Target::Max(5.0),
+    },
+    Row {
         what: "the server's resident memory with 10 Workers asleep",
         ours: Side::SkerryAsleep,
         other: None,

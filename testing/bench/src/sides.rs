@@ -52,6 +52,11 @@ pub(crate) enum Side {
     RoomPutP99,
     RoomList,
     RoomGrowth,
+    SqlSelect,
+    BareSelect,
+    SqlBatch,
+    BareBatch,
+    SqlColdOpen,
     ListPage,
     SkerryDeploy,
     SkerryAsleep,
@@ -69,9 +74,12 @@ impl Side {
     /// What its figure counts.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::SkerryCold | Self::BareCold | Self::SkerryDeploy | Self::RoomPutP99 | Self::ListPage => {
-                Unit::Milliseconds
-            }
+            Self::SkerryCold
+            | Self::BareCold
+            | Self::SkerryDeploy
+            | Self::RoomPutP99
+            | Self::SqlColdOpen
+            | Self::ListPage => Unit::Milliseconds,
             Self::RoomGrowth | Self::SkerryAsleep => Unit::Mebibytes,
             _ => Unit::PerSecond,
         }
@@ -85,6 +93,11 @@ impl Side {
     /// Whether it is about objects.
     fn is_of_objects(self) -> bool {
         (Self::S3Get..=Self::LoopPut).contains(&self)
+    }
+
+    /// Whether it is D1's room without workerd, or what that is held against.
+    pub(crate) fn is_sql(self) -> bool {
+        (Self::SqlSelect..=Self::SqlColdOpen).contains(&self)
     }
 
     /// Whether it is KV's room without workerd, or what that is held against.
