@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::json;
 use testkit::{
-    BUNDLED_KV_FOLDERS, BUNDLED_KV_SERVICES, Background, Clients, DataFolder, Project, Script, Server,
-    Wrangler, command,
+    BUNDLED_D1_SERVICES, BUNDLED_FOLDERS, BUNDLED_KV_SERVICES, Background, Clients, DataFolder, Project,
+    Script, Server, Wrangler, bundled_d1_binding, command,
 };
 
 use crate::{
@@ -224,7 +224,7 @@ impl Sides {
             started.bundled = Some(workerd);
         }
         if needs(&[Side::BundledSelect, Side::BundledInsert]) {
-            let workerd = Workerd::start(BUNDLED_D1_CONFIG, &[("worker.js", D1)]).await?;
+            let workerd = Workerd::start(&bundled_d1_config(), &[("worker.js", D1)]).await?;
             load::once(&workerd.target("/fill")).await?;
             started.bundled_d1 = Some(workerd);
         }
@@ -374,7 +374,7 @@ impl Prepared {
         for (name, content) in files.iter().chain(&[("config.capnp", config)]) {
             fs::write(folder.path().join(name), content).with_context(|| format!("write {name}"))?;
         }
-        for name in BUNDLED_KV_FOLDERS {
+        for name in BUNDLED_FOLDERS {
             fs::create_dir(folder.path().join(name)).with_context(|| format!("create {name}"))?;
         }
         let binary = folder.path().join("config.bin");
@@ -444,23 +444,21 @@ const config :Workerd.Config = (
 }
 
 /// workerd with its own D1: likewise.
-const BUNDLED_D1_CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+fn bundled_d1_config() -> String {
+    let binding = bundled_d1_binding("bench");
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "app", worker = (
       modules = [(name = "worker.js", esModule = embed "worker.js")],
-      compatibilityDate = "2026-11-01",
-      bindings = [(name = "DB", wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [
-        (name = "fetcher", service = (name = "d1", props = (json = "{\"database\":\"db1\"}")))]))])),
-    (name = "d1", worker = (
-      modules = [(name = "d1.js", bundled = "/workerd/d1.js")], compatibilityDate = "2026-11-01",
-      bindings = [(name = "DATABASE", durableObjectNamespace = "D1Database")],
-      durableObjectNamespaces = [(className = "D1Database", uniqueKey = "d1", enableSql = true)],
-      durableObjectStorage = (localDisk = "state"))),
-    (name = "state", disk = (path = "state", writable = true))],
+      compatibilityDate = "2026-11-01", bindings = [(name = "DB", {binding})])),
+    {BUNDLED_D1_SERVICES}],
   sockets = [(name = "http", service = "app",
     http = (cfBlobHeader = "x-cf", forwardedProtoHeader = "x-proto"))]);
-"#;
+"#
+    )
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,12 @@
-//! The second reference for KV: workerd's own.
+//! The second reference for KV and for D1: workerd's own.
 
 use std::{fmt::Write as _, fs, time::Duration};
 
 use serde_json::Value;
-use testkit::{BUNDLED_KV_FOLDERS, BUNDLED_KV_SERVICES, Background, Clients, DataFolder, command};
+use testkit::{
+    BUNDLED_D1_SERVICES, BUNDLED_FOLDERS, BUNDLED_KV_SERVICES, Background, Clients, DataFolder,
+    bundled_d1_binding, command,
+};
 
 use crate::case::{Binding, Case, FileKind, Format};
 
@@ -18,11 +21,14 @@ pub(crate) struct Bundled {
     pub(crate) address: String,
 }
 
-/// Whether it has all that a case binds.
+/// Whether it has all that a case binds: one of the two products, and values.
 pub(crate) fn suits(case: &Case) -> bool {
-    let bindings = || case.description.bindings.values();
-    bindings().any(|binding| matches!(binding, Binding::Kv))
-        && bindings().all(|binding| matches!(binding, Binding::Kv | Binding::Text(_) | Binding::Json(_)))
+    let products = || {
+        let bindings = case.description.bindings.values();
+        bindings.filter(|binding| !matches!(binding, Binding::Text(_) | Binding::Json(_)))
+    };
+    let is_only = |is_of: fn(&Binding) -> bool| products().count() > 0 && products().all(is_of);
+    is_only(|binding| matches!(binding, Binding::Kv)) || is_only(|binding| matches!(binding, Binding::D1))
 }
 
 impl Bundled {
@@ -31,7 +37,7 @@ impl Bundled {
         for file in &case.files {
             fs::write(folder.path().join(&file.name), &file.content).expect("write a file of the case");
         }
-        for name in BUNDLED_KV_FOLDERS {
+        for name in BUNDLED_FOLDERS {
             fs::create_dir(folder.path().join(name)).expect("create a folder for the values");
         }
         let config = folder.path().join("config.capnp");
@@ -55,11 +61,15 @@ fn config(case: &Case) -> String {
             format!("modules = [{}]", modules.collect::<Vec<_>>().join(", "))
         }
     };
-    let mut bindings = String::new();
+    let (mut bindings, mut services) = (String::new(), BUNDLED_KV_SERVICES);
     for (name, binding) in &description.bindings {
         let value = match binding {
             Binding::Text(text) => format!("text = {}", quoted(text)),
             Binding::Json(value) => format!("json = {}", quoted(&value.to_string())),
+            Binding::D1 => {
+                services = BUNDLED_D1_SERVICES;
+                bundled_d1_binding(name)
+            }
             _ => {
                 let props = quoted(&format!("{{\"namespace\":\"{name}\"}}"));
                 format!("kvNamespace = (name = \"kv\", props = (json = {props}))")
@@ -77,7 +87,7 @@ const config :Workerd.Config = (
   services = [
     (name = "case", worker = ({code}, bindings = [{bindings}],
       compatibilityDate = "{date}", compatibilityFlags = [{flags}])),
-    {BUNDLED_KV_SERVICES}],
+    {services}],
   sockets = [(name = "http", service = "case")]);
 "#
     )

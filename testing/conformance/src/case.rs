@@ -59,7 +59,7 @@ pub(crate) struct Description {
     pub(crate) mask: Vec<String>,
     #[serde(default)]
     pub(crate) differences: Vec<Difference>,
-    /// Those from workerd's own KV.
+    /// Those from workerd's own KV or D1.
     #[serde(default)]
     pub(crate) bundled_differences: Vec<Difference>,
 }

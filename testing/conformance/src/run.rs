@@ -108,7 +108,7 @@ async fn problems(
     let Description { requests, differences, bundled_differences, .. } = &case.description;
     let mut references = vec![Theirs { name: "miniflare", address: &miniflare, differences }];
     if let Some(Bundled { address, .. }) = &bundled {
-        references.push(Theirs { name: "workerd's KV", address, differences: bundled_differences });
+        references.push(Theirs { name: "workerd's own", address, differences: bundled_differences });
     }
     let mut problems = Vec::new();
     for (index, ask) in requests.iter().enumerate() {

@@ -16,7 +16,7 @@ mod wait;
 mod websocket;
 mod wrangler;
 
-pub use bundled::{BUNDLED_KV_FOLDERS, BUNDLED_KV_SERVICES};
+pub use bundled::{BUNDLED_D1_SERVICES, BUNDLED_FOLDERS, BUNDLED_KV_SERVICES, bundled_d1_binding};
 pub use clients::{Clients, SERVER_VARIABLE};
 pub use deploy::{Module, Script};
 pub use folder::DataFolder;
