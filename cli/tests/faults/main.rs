@@ -2,6 +2,7 @@
 //! the real engine behind them. What works when nothing goes wrong is shown elsewhere.
 
 mod d1_ledger;
+mod d1_points;
 mod deploys;
 mod disk;
 mod hostile;

@@ -1,0 +1,174 @@
+//! Crashes at every fault point of what D1 does in several steps: a transaction, a restore, an import, an export. The next start
+//! has the old state or the new one, whole, and the new one if it was acknowledged; the database takes writes again.
+
+use std::{fs, sync::Arc};
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use testkit::{DataFolder, Server};
+
+use crate::support::{Client, SOON};
+
+/// More points than any change has.
+const PASSAGES_MAX: u32 = 20;
+
+const SETUP: &str = "CREATE TABLE t (a INTEGER PRIMARY KEY, filler BLOB); INSERT INTO t (filler) VALUES (randomblob(9000)), (NULL)";
+
+/// What is imported, and its MD5.
+const IMPORT: &str = "CREATE TABLE imported (a);\nINSERT INTO imported VALUES (1), (2);\n";
+const IMPORT_MD5: &str = "6e38dcf698cac16b6c9e1eb7219fb262";
+
+/// What the tables hold.
+const LOOK: &str = "SELECT (SELECT count(*) FROM t) AS rows, \
+     (SELECT count(*) FROM sqlite_master WHERE name = 'imported') AS imported";
+
+/// A server with one database, named by a number so that each round has its own.
+struct Stage {
+    folder: Arc<DataFolder>,
+    server: Option<Server>,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let mut stage = Self { folder: Arc::new(DataFolder::new()), server: None };
+        stage.start().await;
+        stage
+    }
+
+    async fn start(&mut self) {
+        let builder = Server::builder().folder(&self.folder);
+        let fault = self.fault_file();
+        self.server = Some(builder.env("SKERRY_FAULT_FILE", fault.to_str().expect("text")).start().await);
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
+    }
+
+    fn fault_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("fault")
+    }
+
+    /// Makes a change again and again, with the crash one passage later, until it comes to its end. `change` says whether it
+    /// was acknowledged.
+    async fn walk(&mut self, what: &str, change: impl AsyncFn(&Server, &str) -> bool, [old, new]: [&str; 2]) {
+        for round in 1..PASSAGES_MAX {
+            let name = format!("{what}-{round}");
+            make(self.server(), &name).await;
+            let before = look(self.server(), &name).await;
+            fs::write(self.fault_file(), round.to_string()).expect("arm the fault");
+            let is_acknowledged = change(self.server(), &name).await;
+            let is_through = fs::remove_file(self.fault_file()).is_ok();
+            let mut point = "none".to_owned();
+            if !is_through {
+                let crashed = self.server.take().expect("it ran");
+                let line = crashed.log().wait_for("fault point `", SOON).await;
+                point = line.split('`').nth(1).expect("the point's name").to_owned();
+                crashed.kill().await;
+                self.start().await;
+            }
+            let now = look(self.server(), &name).await;
+            assert_eq!(before, old);
+            assert!(
+                now == new || (now == old && !is_acknowledged),
+                "{what}: `{now}` after a crash at `{point}`"
+            );
+            let checked =
+                query(self.server(), &name, "PRAGMA quick_check; INSERT INTO t (filler) VALUES (NULL)").await;
+            assert_eq!(checked[0]["results"][0]["quick_check"], "ok", "{what}: after a crash at `{point}`");
+            if is_through {
+                assert!(is_acknowledged && 1 < round, "{what} passes no point");
+                return;
+            }
+        }
+        panic!("{what} did not come to its end after {PASSAGES_MAX} crashes");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_leaves_a_database_whole_and_what_was_acknowledged_in_it() {
+    let mut stage = Stage::open().await;
+    let write = async |server: &Server, name: &str| {
+        let sql = "INSERT INTO t (filler) VALUES (NULL); DELETE FROM t WHERE filler IS NOT NULL; DELETE FROM t WHERE a = 2";
+        ask(server, Method::POST, &format!("{name}/query"), json!({ "sql": sql })).await.is_some()
+    };
+    stage.walk("write", write, ["2 0", "1 0"]).await;
+    let restore = async |server: &Server, name: &str| {
+        let Some(bookmark) = bookmark_before(server, name).await else { return false };
+        let path = format!("{name}/time_travel/restore?bookmark={bookmark}");
+        ask(server, Method::POST, &path, Value::Null).await.is_some()
+    };
+    stage.walk("restore", restore, ["2 0", "0 0"]).await;
+    stage.walk("import", import, ["2 0", "2 1"]).await;
+    let export = async |server: &Server, name: &str| {
+        let options = json!({"output_format": "polling", "dump_options": {}});
+        poll(server, &format!("{name}/export"), options).await.is_some()
+    };
+    stage.walk("export", export, ["2 0", "2 0"]).await;
+    stage.server.expect("it runs").stop().await;
+}
+
+/// A database with a table that is filled in a commit of its own.
+async fn make(server: &Server, name: &str) {
+    let path = "/accounts/{account}/d1/database";
+    let _ = server.api(Method::POST, path, Some(&json!({ "name": name }))).await.expect(200);
+    let (create, insert) = SETUP.split_once("; ").expect("two statements");
+    query(server, name, create).await;
+    query(server, name, insert).await;
+}
+
+/// The bookmark of the state with an empty table: the newest but one.
+async fn bookmark_before(server: &Server, name: &str) -> Option<String> {
+    let now = ask(server, Method::GET, &format!("{name}/time_travel/bookmark"), Value::Null).await?;
+    let now = now["bookmark"].as_str()?;
+    Some(now.replacen("00000000-00000002", "00000000-00000001", 1))
+}
+
+async fn import(server: &Server, name: &str) -> bool {
+    let path = format!("{name}/import");
+    let init = json!({"action": "init", "etag": IMPORT_MD5});
+    let Some(init) = ask(server, Method::POST, &path, init).await else { return false };
+    let url = init["upload_url"].as_str().expect("where to upload");
+    let target =
+        url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).expect("a path");
+    let upload = Request::put(target).header(header::HOST, server.api_address());
+    let upload = upload.body(Full::new(Bytes::from(IMPORT))).expect("a request");
+    let Some(uploaded) = Client::open(server.api_address()).await.send(upload).await else { return false };
+    let _ = uploaded.expect(200);
+    let ingest = json!({"action": "ingest", "etag": IMPORT_MD5, "filename": init["filename"]});
+    poll(server, &path, ingest).await.is_some()
+}
+
+/// Asks until what was begun is complete; `None` if the server is gone.
+async fn poll(server: &Server, path: &str, mut body: Value) -> Option<()> {
+    loop {
+        let told = ask(server, Method::POST, path, body.clone()).await?;
+        match told["status"].as_str() {
+            Some("complete") => return Some(()),
+            Some("active") => {}
+            _ => panic!("{path}: {told}"),
+        }
+        body["action"] = "poll".into();
+        body["current_bookmark"] = told["at_bookmark"].clone();
+    }
+}
+
+async fn look(server: &Server, name: &str) -> String {
+    let row = query(server, name, LOOK).await[0]["results"][0].clone();
+    format!("{} {}", row["rows"], row["imported"])
+}
+
+async fn query(server: &Server, name: &str, sql: &str) -> Value {
+    ask(server, Method::POST, &format!("{name}/query"), json!({ "sql": sql })).await.expect("the server runs")
+}
+
+/// The result of a call below the account's databases; `None` if the server is gone.
+async fn ask(server: &Server, method: Method, path: &str, body: Value) -> Option<Value> {
+    let request = server.api_request(method, &format!("/accounts/{{account}}/d1/database/{path}"));
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    let request = request.body(Full::new(Bytes::from(body.to_string()))).expect("a valid path");
+    let answer = Client::open(server.api_address()).await.send(request).await?;
+    Some(answer.expect(200).json()["result"].clone())
+}
