@@ -175,6 +175,7 @@ impl Guard {
 
     /// Leaves the connection as it was before the request.
     pub(crate) fn end(&self, connection: &Connection) -> rusqlite::Result<()> {
+        *self.0.caller() = Caller::default();
         self.0.until_ns.store(u64::MAX, Ordering::Relaxed);
         self.0.looks_left.store(u32::MAX, Ordering::Relaxed);
         if self.0.is_switched.swap(false, Ordering::Relaxed) {
@@ -202,6 +203,9 @@ impl State {
     }
 
     fn is_to_stop(&self) -> bool {
+        if self.is_ours.load(Ordering::Relaxed) {
+            return false;
+        }
         let left = self.looks_left.load(Ordering::Relaxed);
         let is_late = || self.until_ns.load(Ordering::Relaxed) <= self.elapsed_ns();
         let stopped = if left == 0 {
