@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use model::DatabaseId;
 use product::BindingDoor;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
@@ -66,23 +65,18 @@ async fn serve(store: &Store, id: DatabaseId, request: Request<Body>) -> Result<
     }
 }
 
-/// One query, or an array of them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Asked {
-    One(Query),
-    Many(Vec<Query>),
-}
-
 async fn read(body: Body) -> Result<Vec<Query>, D1Error> {
     let malformed = |error: &dyn std::fmt::Display| D1Error::RequestMalformed(error.to_string());
     let body = Limited::new(body, REQUEST_BYTES_MAX).collect().await;
     let body = body.map_err(|error| malformed(&error))?.to_bytes();
-    let asked: Asked = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
-    let queries = match asked {
-        Asked::One(query) => vec![query],
-        Asked::Many(queries) => queries,
+    // One query, or an array of them.
+    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let queries = if is_array {
+        serde_json::from_slice(&body)
+    } else {
+        serde_json::from_slice(&body).map(|one| vec![one])
     };
+    let queries: Vec<Query> = queries.map_err(|error| malformed(&error))?;
     if BATCH_STATEMENTS_MAX < queries.len() {
         return Err(malformed(&format!("a batch of more than {BATCH_STATEMENTS_MAX} statements")));
     }

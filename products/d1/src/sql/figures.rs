@@ -93,6 +93,8 @@ pub(super) fn rows_visited(connection: &Connection, sql: &str) -> u64 {
                     index += 1;
                 }
                 ffi::sqlite3_stmt_scanstatus_reset(statement);
+                // There is one with this text.
+                break;
             }
             statement = ffi::sqlite3_next_stmt(handle, statement);
         }

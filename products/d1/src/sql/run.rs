@@ -85,7 +85,16 @@ pub(crate) fn run(
     clock: &Clock,
     last_row: Option<i64>,
 ) -> Result<Ending, SqlError> {
-    let mut runner = Runner { connection, guard, plans, clock, last_row, out: vec![b'['], ran: Vec::new() };
+    let mut runner = Runner {
+        connection,
+        guard,
+        plans,
+        clock,
+        last_row,
+        out: vec![b'['],
+        shown: Vec::new(),
+        ran: Vec::new(),
+    };
     for query in work.queries.iter().filter(|query| !query.is_empty()) {
         if let Some(elsewhere) = runner.query(query, work)? {
             return Ok(Ending::Elsewhere(elsewhere));
@@ -94,9 +103,7 @@ pub(crate) fn run(
     if runner.ran.is_empty() {
         return Err(SqlError::NoStatements);
     }
-    let Runner { mut out, ran, .. } = runner;
-    out.push(b']');
-    Ok(Ending::Done(Done { json: out, ran }))
+    runner.finish().map(Ending::Done)
 }
 
 struct Runner<'a> {
@@ -105,7 +112,10 @@ struct Runner<'a> {
     plans: &'a mut Plans,
     clock: &'a Clock,
     last_row: Option<i64>,
+    /// The results behind an opening bracket, each without its `meta` and what ends it.
     out: Vec<u8>,
+    /// Where in `out` each result ends, and which of `ran` it is of.
+    shown: Vec<(usize, usize)>,
     ran: Vec<Ran>,
 }
 
@@ -123,7 +133,9 @@ impl Runner<'_> {
             if let Some(elsewhere) = self.statement(statement, parameters, is_last, work.format)? {
                 return Ok(Some(elsewhere));
             }
-            if !is_shown {
+            if is_shown {
+                self.shown.push((self.out.len(), self.ran.len() - 1));
+            } else {
                 self.out.truncate(kept);
             }
             text = rest;
@@ -151,12 +163,9 @@ impl Runner<'_> {
         }
         let changes_before = self.connection.total_changes();
         let row_before = self.last_row();
-        let schema_before = if is_reading { 0 } else { self.pragma(ours::SCHEMA_VERSION)? };
+        let may_change_schema = !is_reading && !is_about_rows(sql);
+        let schema_before = if may_change_schema { self.pragma(ours::SCHEMA_VERSION)? } else { 0 };
         let began = self.clock.monotonic();
-        let is_first = self.out.len() == 1;
-        if !is_first {
-            self.out.push(b',');
-        }
         self.out.extend_from_slice(br#"{"success":true,"results":"#);
         let written = step(&mut statement, parameters, format, &mut self.out);
         let took = began.elapsed();
@@ -177,7 +186,7 @@ impl Runner<'_> {
             drop(statement);
         }
         let changes = self.connection.total_changes() - changes_before;
-        let has_new_schema = !is_reading && self.pragma(ours::SCHEMA_VERSION)? != schema_before;
+        let has_new_schema = may_change_schema && self.pragma(ours::SCHEMA_VERSION)? != schema_before;
         if has_new_schema {
             self.plans.forget();
         }
@@ -190,18 +199,42 @@ impl Runner<'_> {
             changes,
             last_row_id,
             changed_db: 0 < changes || last_row_id != row_before || has_new_schema,
-            size_after: self.pragma(ours::PAGE_COUNT)? * PAGE_BYTES,
+            // Known at the end: a request is one transaction.
+            size_after: 0,
             rows_read: rows_visited(self.connection, sql),
             // A new schema is at least a row of its own.
             rows_written: self.guard.ours(|| self.plans.rows_written(self.connection, sql, changes))
                 + u64::from(has_new_schema),
             total_attempts: 1,
         };
-        self.out.extend_from_slice(br#","meta":"#);
-        write_json(&meta, &mut self.out);
-        self.out.push(b'}');
         self.ran.push(Ran { sql: sql.to_owned(), meta, rows_returned, is_reading });
         Ok(None)
+    }
+
+    /// Puts the results together, each with what its statement did.
+    fn finish(mut self) -> Result<Done, SqlError> {
+        let size_after = self.pragma(ours::PAGE_COUNT)? * PAGE_BYTES;
+        for ran in &mut self.ran {
+            ran.meta.size_after = size_after;
+        }
+        let Self { mut out, shown, ran, .. } = self;
+        // The last result is where it belongs; room is made for what comes behind the others.
+        let mut json = Vec::new();
+        let (last, others) = shown.split_last().ok_or(SqlError::NoStatements)?;
+        let mut begin = 0;
+        for &(end, of) in others {
+            json.extend_from_slice(&out[begin..end]);
+            write_meta(&ran[of].meta, &mut json);
+            json.push(b',');
+            begin = end;
+        }
+        if !others.is_empty() {
+            json.extend_from_slice(&out[begin..]);
+            out = json;
+        }
+        write_meta(&ran[last.1].meta, &mut out);
+        out.push(b']');
+        Ok(Done { json: out, ran })
     }
 
     fn last_row(&self) -> i64 {
@@ -211,6 +244,19 @@ impl Runner<'_> {
     fn pragma(&self, sql: &str) -> Result<u64, SqlError> {
         Ok(self.guard.ours(|| self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)))?)
     }
+}
+
+/// Ends a result.
+fn write_meta(meta: &Meta, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","meta":"#);
+    write_json(meta, out);
+    out.push(b'}');
+}
+
+/// Whether a statement that changes something changes rows alone, by its first word.
+fn is_about_rows(sql: &str) -> bool {
+    const WORDS: [&str; 4] = ["insert", "update", "delete", "replace"];
+    WORDS.iter().any(|word| sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
 }
 
 enum StepError {
