@@ -129,7 +129,14 @@ impl History {
         // What is not durable must not be archived: a power failure could take it from the database alone.
         log.sync()?;
         super::step("d1 history: log synced");
-        self.append(archive, &log, from, found)
+        let appended = self.append(archive, &log, from, found);
+        if appended.is_err()
+            && let Some(tail) = &archive.tail
+        {
+            // The next batch would cut it off too, but until then it takes space of a disk that may be full.
+            let _ = tail.cut();
+        }
+        appended
     }
 
     /// Appends the commits that a survey found to the newest segment, as one batch.

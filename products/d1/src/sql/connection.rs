@@ -5,7 +5,7 @@ use std::path::Path;
 use store::rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
 use tasks::Clock;
 
-use super::Guard;
+use super::{Guard, space};
 use crate::model::{
     COLUMNS_MAX, DATABASE_BYTES_MAX, PARAMETERS_MAX, PATTERN_BYTES_MAX, STATEMENT_BYTES_MAX, VALUE_BYTES_MAX,
 };
@@ -16,7 +16,7 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 /// Prepared statements that a connection keeps.
 const STATEMENTS_CACHED_MAX: usize = 64;
 
-/// Memory for pages that a connection keeps, in KiB; what sorts and groups beyond it goes to a temporary file.
+/// Memory for pages that a connection keeps, in KiB; what sorts and groups beyond it goes to temporary files (see [`space`]).
 const CACHE_KIB: i32 = 2_000;
 
 /// What a connection may do.
@@ -36,14 +36,16 @@ pub(crate) fn open(
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     };
-    let mut connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    space::register()?;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags_and_vfs(file, flags, space::NAME)?;
     configure(&connection)?;
     if access == Access::Write {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "max_page_count", DATABASE_BYTES_MAX / PAGE_BYTES)?;
     }
     limit(&connection)?;
-    let guard = Guard::on(&mut connection, clock)?;
+    let guard = Guard::on(&mut connection, file, clock)?;
     Ok((connection, guard))
 }
 

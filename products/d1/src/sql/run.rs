@@ -242,7 +242,8 @@ impl Runner<'_> {
     }
 
     fn pragma(&self, sql: &str) -> Result<u64, SqlError> {
-        Ok(self.guard.ours(|| self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)))?)
+        let asked = self.guard.ours(|| self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)));
+        asked.map_err(|error| self.guard.explain(error))
     }
 }
 

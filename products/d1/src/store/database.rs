@@ -184,11 +184,6 @@ impl OpenDatabase {
         self.inner.checkpoints.history_bytes()
     }
 
-    /// Where its files are.
-    pub(super) fn folder(&self) -> &Path {
-        self.inner.file.parent().unwrap_or_else(|| Path::new("."))
-    }
-
     /// Waits for its turn to restore a state.
     pub(super) async fn restoring(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.restoring.lock().await

@@ -25,10 +25,9 @@ use crate::{
     D1Error,
     error::SqlError,
     history::{History, Limits, Sequence},
-    model::{IMPORT_DURATION_MAX, QUERY_DURATION_MAX},
     sql::{
-        self, Access, Caller, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement, Sums, Work,
-        ours,
+        self, Access, Allowance, Caller, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement,
+        Sums, Work, ours,
     },
 };
 
@@ -168,13 +167,14 @@ impl Writer {
         after_each: impl Fn(&Sums) -> Result<(), D1Error>,
     ) -> Result<Imported, D1Error> {
         self.transaction(|writer| {
-            writer.guard.begin(IMPORT_DURATION_MAX, false, caller);
+            writer.guard.begin(Allowance::IMPORT, false, caller);
             let Self { connection, guard, plans, .. } = writer;
             let (mut script, mut sums) = (Script::new(file), Sums::default());
             sql::with_long_statements(connection, || {
                 while let Some(ScriptStatement { sql, line }) = script.next().map_err(import_text)? {
-                    sql::execute(connection, guard, plans, &sql, &mut sums).map_err(|error| {
-                        D1Error::ImportStatement { number: sums.statements + 1, line, error }
+                    sql::execute(connection, guard, plans, &sql, &mut sums).map_err(|error| match error {
+                        SqlError::Storage(error) => D1Error::Store(error),
+                        error => D1Error::ImportStatement { number: sums.statements + 1, line, error },
                     })?;
                     after_each(&sums)?;
                 }
@@ -199,7 +199,7 @@ impl Writer {
     /// Runs a request's statements: all of them happen or none. Returns their answer and the commit that it saw.
     pub(super) fn run(&mut self, work: &Work) -> Result<(Done, Sequence), D1Error> {
         let done = self.transaction(|writer| {
-            writer.guard.begin(QUERY_DURATION_MAX, false, &work.caller);
+            writer.guard.begin(Allowance::REQUEST, false, &work.caller);
             let Self { connection, guard, plans, clock, .. } = writer;
             match sql::run(connection, guard, plans, work, clock, None)? {
                 Ending::Done(done) => Ok(done),
@@ -269,7 +269,7 @@ impl Writer {
         let committed = self.guard.ours(|| self.connection.prepare_cached(ours::COMMIT)?.execute([]));
         self.progress.last_row.store(self.connection.last_insert_rowid(), Ordering::Relaxed);
         fault::point("d1: committed");
-        committed.map(drop).map_err(|error| SqlError::from(error).into())
+        committed.map(drop).map_err(|error| self.guard.explain(error).into())
     }
 
     fn ours(&self, sql: &str) -> Result<(), StoreError> {
