@@ -143,7 +143,7 @@ impl OpenDatabase {
         let closed = self.gate.close()?;
         let (job, answer) = job(work);
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || {
+        let worked = tokio::task::spawn_blocking(move || {
             // A queue of its own: nobody's commit is to wait for the same sync.
             let alone = Mutex::<Queue>::default();
             if lock(&alone).push(job).is_ok() {
