@@ -151,6 +151,8 @@ impl OpenDatabase {
             }
             drop(closed);
         });
+        // Who is told is the next to ask, and finds the gate open.
+        drop(worked.await);
         outcome(answer).await
     }
 
@@ -198,9 +200,13 @@ impl OpenDatabase {
         Arc::clone(&self.inner.history)
     }
 
-    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more. Blocks on the disk.
+    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more, but what callers left
+    /// who went away may still wait or run; it comes to its end first, for the next to open the files must be alone. Blocks on
+    /// the disk.
     pub(super) fn close(self) -> Result<(), StoreError> {
         drop(self.readers);
+        let mut writer = lock(&self.inner.writer);
+        writer.work_off(&self.inner.queue, |_frames| {});
         self.inner.checkpoints.finish()
     }
 }
