@@ -31,7 +31,7 @@ const DATABASE_MODE: u32 = 0o600;
 
 /// SQLite's way to the file by which it belongs to this process alone: what its connections tell each other stays in our
 /// memory, and no read or commit asks the kernel for locks. Other processes are told that it is locked.
-pub(crate) const VFS: &str = "unix-excl";
+pub const VFS: &str = "unix-excl";
 
 /// How a file is opened.
 #[derive(Debug, Clone)]

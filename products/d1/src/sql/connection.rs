@@ -36,7 +36,8 @@ pub(crate) fn open(
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     };
-    let mut connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags_and_vfs(file, flags, store::VFS)?;
     configure(&connection)?;
     if access == Access::Write {
         connection.pragma_update(None, "journal_mode", "WAL")?;
