@@ -221,7 +221,7 @@ impl Connections {
     fn open(database: &Path) -> store::rusqlite::Result<Self> {
         let open = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(database, flags)?;
+            let connection = Connection::open_with_flags_and_vfs(database, flags, store::VFS)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.busy_timeout(READERS_WAIT_MAX)?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;

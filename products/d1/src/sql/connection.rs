@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use store::rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
+use store::rusqlite::{self, Connection, OpenFlags, config::DbConfig, ffi, limits::Limit};
 use tasks::Clock;
 
 use super::{Guard, space};
@@ -27,11 +27,7 @@ pub(crate) enum Access {
 }
 
 /// Opens a database's file; one that writes makes it.
-pub(crate) fn open(
-    file: &Path,
-    access: Access,
-    clock: Clock,
-) -> store::rusqlite::Result<(Connection, Guard)> {
+pub(crate) fn open(file: &Path, access: Access, clock: Clock) -> rusqlite::Result<(Connection, Guard)> {
     let flags = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
@@ -39,6 +35,11 @@ pub(crate) fn open(
     space::register()?;
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags_and_vfs(file, flags, space::NAME)?;
+    // SQLite opens for reading what it may not write.
+    if access == Access::Write && connection.is_readonly("main")? {
+        let read_only = ffi::Error::new(ffi::SQLITE_READONLY);
+        return Err(rusqlite::Error::SqliteFailure(read_only, None));
+    }
     configure(&connection)?;
     if access == Access::Write {
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -49,7 +50,7 @@ pub(crate) fn open(
     Ok((connection, guard))
 }
 
-fn configure(connection: &Connection) -> store::rusqlite::Result<()> {
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -64,7 +65,7 @@ fn configure(connection: &Connection) -> store::rusqlite::Result<()> {
 }
 
 /// What workerd sets too, so that a statement that is too much there is too much here.
-fn limit(connection: &Connection) -> store::rusqlite::Result<()> {
+fn limit(connection: &Connection) -> rusqlite::Result<()> {
     let small = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let limits = [
         (Limit::SQLITE_LIMIT_LENGTH, small(VALUE_BYTES_MAX)),

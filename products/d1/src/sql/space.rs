@@ -1,10 +1,10 @@
 //! How much space statements may use beside the database: SQLite sorts and groups what is large in temporary files, which
 //! are bounded here, as is what all of them hold at once. It also notes when a disk took no more, since SQLite has one code
-//! for that and for a database that is as large as it may be. All else is left to SQLite's own way to files.
+//! for that and for a database that is as large as it may be. All else is left to [`store::VFS`].
 
 use std::{
     cell::Cell,
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{CStr, CString, c_char, c_int, c_void},
     ptr,
     sync::{
         OnceLock,
@@ -87,7 +87,7 @@ fn count(before: u64, after: u64) {
     }
 }
 
-/// SQLite's own way to files, and what we give out in place of its methods.
+/// [`store::VFS`]'s own, and what we give out in place of its files' methods.
 struct Ways {
     open: unsafe extern "C" fn(*mut Vfs, *const c_char, *mut File, c_int, *mut c_int) -> c_int,
     /// Known once a first file was opened: all that we watch have the same.
@@ -110,11 +110,11 @@ static WAYS: OnceLock<Ways> = OnceLock::new();
 pub(super) fn register() -> rusqlite::Result<()> {
     static DONE: OnceLock<c_int> = OnceLock::new();
     let code = *DONE.get_or_init(|| {
-        // SAFETY: the default VFS is there for the process's lifetime and never changed, so it may be read and copied. The
-        // copy is leaked: SQLite keeps it for ever. Its `open` is given the copy instead of the original, which differ in
-        // their names and links alone, and that function looks at neither.
+        let Ok(name) = CString::new(store::VFS) else { return ffi::SQLITE_MISUSE };
+        // SAFETY: SQLite's own VFS is there for the process's lifetime and never changed, so it may be read and copied. The
+        // copy is leaked, as SQLite keeps it for ever. All of its functions but `open` look at no field of it.
         unsafe {
-            let system = ffi::sqlite3_vfs_find(ptr::null());
+            let system = ffi::sqlite3_vfs_find(name.as_ptr());
             let Some(open) = system.as_ref().and_then(|system| system.xOpen) else {
                 return ffi::SQLITE_ERROR;
             };
@@ -124,6 +124,7 @@ pub(super) fn register() -> rusqlite::Result<()> {
             let mut vfs = *system;
             vfs.zName = NAME.as_ptr();
             vfs.pNext = ptr::null_mut();
+            vfs.pAppData = system.cast();
             vfs.xOpen = Some(open_watched);
             ffi::sqlite3_vfs_register(Box::leak(Box::new(vfs)), 0)
         }
@@ -144,10 +145,10 @@ unsafe extern "C" fn open_watched(
     out_flags: *mut c_int,
 ) -> c_int {
     let Some(ways) = WAYS.get() else { return ffi::SQLITE_CANTOPEN };
-    // SAFETY: SQLite gives what this function's own contract says, and it is handed on as it is. After success `file` has
-    // methods, which live as long as the process does; ours, in their place, do so too.
+    // SAFETY: SQLite gives our VFS, which holds a pointer to its own, and what the latter's function takes. After success `file`
+    // has methods, which live as long as the process does; ours, in their place, do so too.
     unsafe {
-        let code = (ways.open)(vfs, name, file, flags, out_flags);
+        let code = (ways.open)((*vfs).pAppData.cast(), name, file, flags, out_flags);
         if code != ffi::SQLITE_OK || flags & (TEMPORARY | ffi::SQLITE_OPEN_WAL) == 0 {
             return code;
         }

@@ -2,7 +2,7 @@
 //! own time when it grows faster than that.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -19,6 +19,8 @@ const FRAMES_HIGH: u32 = 16_384;
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     history: Arc<History>,
+    /// Held by the one that runs; whether there are to be no more.
+    is_over: Mutex<bool>,
     is_running: AtomicBool,
     is_failing: AtomicBool,
     /// Frames at the last time.
@@ -30,7 +32,14 @@ impl Checkpoints {
     pub(super) fn new(history: Arc<History>) -> Result<Self, StoreError> {
         let (is_running, is_failing) = (AtomicBool::new(false), AtomicBool::new(false));
         let history_bytes = AtomicU64::new(history.bytes()?);
-        Ok(Self { history, is_running, is_failing, frames: AtomicU32::new(0), history_bytes })
+        Ok(Self {
+            history,
+            is_over: Mutex::new(false),
+            is_running,
+            is_failing,
+            frames: AtomicU32::new(0),
+            history_bytes,
+        })
     }
 
     /// Bytes of the history when it was last tidied.
@@ -58,9 +67,15 @@ impl Checkpoints {
         }
     }
 
-    /// The last one, before the database is closed.
+    /// The last one, before the database is closed; one that runs or waits in the background comes to nothing more.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
+        let mut is_over = self.is_over();
+        *is_over = true;
         self.archive(How::Truncate)
+    }
+
+    fn is_over(&self) -> MutexGuard<'_, bool> {
+        self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn archive(&self, how: How) -> Result<(), StoreError> {
@@ -71,6 +86,10 @@ impl Checkpoints {
     }
 
     fn run(&self, how: How) {
+        let is_over = self.is_over();
+        if *is_over {
+            return;
+        }
         let outcome = self.archive(how);
         let was_failing = self.is_failing.swap(outcome.is_err(), Ordering::Relaxed);
         if let (Err(error), false) = (&outcome, was_failing) {

@@ -143,7 +143,7 @@ impl OpenDatabase {
         let closed = self.gate.close()?;
         let (job, answer) = job(work);
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || {
+        let worked = tokio::task::spawn_blocking(move || {
             // A queue of its own: nobody's commit is to wait for the same sync.
             let alone = Mutex::<Queue>::default();
             if lock(&alone).push(job).is_ok() {
@@ -151,6 +151,8 @@ impl OpenDatabase {
             }
             drop(closed);
         });
+        // Who is told is the next to ask, and finds the gate open.
+        drop(worked.await);
         outcome(answer).await
     }
 
@@ -193,9 +195,13 @@ impl OpenDatabase {
         Arc::clone(&self.inner.history)
     }
 
-    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more. Blocks on the disk.
+    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more, but what callers left
+    /// who went away may still wait or run; it comes to its end first, for the next to open the files must be alone. Blocks on
+    /// the disk.
     pub(super) fn close(self) -> Result<(), StoreError> {
         drop(self.readers);
+        let mut writer = lock(&self.inner.writer);
+        writer.work_off(&self.inner.queue, |_frames| {});
         self.inner.checkpoints.finish()
     }
 }
