@@ -111,7 +111,7 @@ impl Databases {
 
     /// Asserts that a request was refused in the envelope, and that the log names what is at fault.
     async fn check(&self, answer: &Answer, status: u16, words: &str, logged: &[&str]) {
-        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.status, status, "{}\n{:?}", answer.text(), self.0.log().lines().last());
         let message = answer.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned();
         assert!(message.contains(words), "`{message}` should say `{words}`");
         assert!(!message.contains("d1/"), "`{message}` names a file of the server");
@@ -138,8 +138,13 @@ async fn d1_on_a_full_disk_loses_nothing_and_heals_without_a_restart() {
     fs::write(&ballast, vec![0; 64 * MIB]).expect("keep a part of the disk");
     let databases = Databases::start(&disk.folder).await;
     databases.create("main").await;
-    databases.create("neighbour").await;
-    databases.rows("neighbour", "INSERT INTO t (a) VALUES (7)").await;
+    for name in ["neighbour", "cold"] {
+        databases.create(name).await;
+        databases.rows(name, "INSERT INTO t (a) VALUES (7)").await;
+    }
+    databases.0.stop().await;
+    let databases = Databases::start(&disk.folder).await;
+    databases.rows("neighbour", "INSERT INTO t (a) VALUES (8)").await;
 
     let mut bookmarks = vec![databases.bookmark("main").await];
     let refusal = loop {
@@ -158,7 +163,8 @@ async fn d1_on_a_full_disk_loses_nothing_and_heals_without_a_restart() {
     let filling = fill(&disk);
     let much = "INSERT INTO t (filler) SELECT randomblob(1000000) FROM t AS a, t AS b LIMIT 30";
     databases.check(&databases.query("main", much).await, 507, "disk is full", &[]).await;
-    assert_eq!((databases.count("main").await, databases.count("neighbour").await), (acknowledged, 1));
+    assert_eq!((databases.count("main").await, databases.count("neighbour").await), (acknowledged, 2));
+    assert_eq!(databases.count("cold").await, 1, "one that was closed is opened");
 
     // Long work is refused as well, and leaves nothing.
     let uploaded = databases.upload("main", vec![b' '; MIB], &"0".repeat(32)).await;
@@ -218,6 +224,43 @@ async fn a_database_in_a_read_only_folder_says_so_and_heals_without_a_restart() 
     run(command("umount").arg(&folder)).expect("make it writable again");
     databases.rows("main", "INSERT INTO t (a) VALUES (2)").await;
     assert_eq!(databases.count("main").await, 2);
+    databases.0.stop().await;
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_written_loses_no_commit_and_is_told_of() {
+    let Some(disk) = Disk::sized("D1 with a read-only history", 200) else { return };
+    let databases = Databases::start(&disk.folder).await;
+    // It has no segment yet: one that is open would still be written.
+    let history = databases.create("main").await.join("history");
+    run(command("mount").arg("--bind").arg(&history).arg(&history)).expect("mount the folder upon itself");
+    run(command("mount").args(["-o", "remount,ro,bind"]).arg(&history)).expect("make it read-only");
+    let mut bookmarks = vec![databases.bookmark("main").await];
+    for _ in 0..12 {
+        let fill = "INSERT INTO t (filler) SELECT zeroblob(500000) FROM json_each('[1,2,3,4,5,6]')";
+        databases.rows("main", fill).await;
+        bookmarks.push(databases.bookmark("main").await);
+    }
+    let log = databases.0.log();
+    let told = log.wait_for("A database's log cannot be archived", SOON).await;
+    assert!(told.contains("read-only") && told.contains(history.to_str().expect("text")), "{told}");
+    // First at 1,000 frames, then whenever the log has doubled: there are about 9,000.
+    let lines = log.lines();
+    let told = lines.iter().filter(|line| line.contains("A database's log cannot be archived")).count();
+    assert!((1..=4).contains(&told), "it was told {told} times");
+
+    run(command("umount").arg(&history)).expect("make it writable again");
+    databases.rows("main", "DELETE FROM t").await;
+    for at in [12, 1, 7, 0] {
+        let _ = databases.restore("main", &bookmarks[at]).await.expect(200);
+        assert_eq!(databases.count("main").await, at as u64 * 6);
+    }
+    let databases = {
+        databases.0.stop().await;
+        Databases::start(&disk.folder).await
+    };
+    let _ = databases.restore("main", &bookmarks[5]).await.expect(200);
+    assert_eq!(databases.count("main").await, 30);
     databases.0.stop().await;
 }
 
