@@ -18,7 +18,8 @@ use super::{
     checkpoints::Checkpoints,
     gate::Gate,
     readers::Readers,
-    writer::{Answer, Job, Progress, Queue, Writer, lock},
+    syncs::{Answer, Progress},
+    writer::{Job, Queue, Writer, lock},
 };
 use crate::{
     D1Error,
@@ -144,7 +145,7 @@ impl OpenDatabase {
         let (job, answer) = job(work);
         let inner = Arc::clone(&self.inner);
         let worked = tokio::task::spawn_blocking(move || {
-            // A queue of its own: nobody's commit is to wait for the same sync.
+            // A queue of its own: it does not wait behind others, which the gate has wait.
             let alone = Mutex::<Queue>::default();
             if lock(&alone).push(job).is_ok() {
                 lock(&inner.writer).work_off(&alone, |frames| inner.checkpoints.notice(frames));
