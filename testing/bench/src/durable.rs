@@ -103,7 +103,8 @@ impl Durable {
     /// What a hibernated socket holds in our server, in the workerd behind it and in bare workerd, in KiB.
     pub(crate) async fn sockets_kib(&self) -> anyhow::Result<[(Side, f64); 3]> {
         let _first = [self.our_socket().await, self.bare_socket().await];
-        let [child] = self.server.children().try_into().map_err(|_| anyhow::anyhow!("not one process"))?;
+        let children = self.server.children();
+        let [child] = children.as_slice() else { bail!("{} engine processes, not one", children.len()) };
         let pids = [self.server.pid(), child.pid, self.bare.pid()];
         let before = all_resident(pids)?;
         let mut sockets = Vec::new();
