@@ -32,7 +32,7 @@ struct Ledger {
 
 impl Ledger {
     async fn write(&self, server: &Server, is_over: impl Fn() -> bool, may_fail: bool) {
-        let (mut client, clock) = (Client::new(server), Clock::system());
+        let (mut client, clock) = (Client::new(server, "counter"), Clock::system());
         while !is_over() {
             // Whoever asks now must get more than was given out before.
             let before = self.highest.get();
