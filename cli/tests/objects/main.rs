@@ -7,5 +7,6 @@ mod handover;
 mod looking;
 mod migrations;
 mod refusals;
+mod rollouts;
 mod sockets;
 mod support;

@@ -64,7 +64,11 @@ export class Counter extends DurableObject {
         return { fired: (await this.ctx.storage.get("fired")) ?? [], alarm: await this.ctx.storage.getAlarm() };
     }
 
-    async fetch() {
+    async fetch(request) {
+        if (request.headers.get("Upgrade") !== "websocket") {
+            await scheduler.wait(Number(new URL(request.url).searchParams.get("ms")));
+            return Response.json(this.increment());
+        }
         const [client, server] = Object.values(new WebSocketPair());
         this.ctx.acceptWebSocket(server);
         server.serializeAttachment({ since: this.instance });
@@ -92,7 +96,17 @@ export default {
         const object = env.COUNTER.getByName(name);
         if (request.headers.get("Upgrade") === "websocket") return object.fetch(request);
         if (call === "slow") await scheduler.wait(Number(searchParams.get("ms")));
+        if (call === "nothing") return Response.json(null);
         if (call === "instance") return Response.json(await object.instanceAfter(Number(searchParams.get("ms"))));
+        if (call === "fetch") return object.fetch(request);
+        if (call === "failure") {
+            const by = { call: () => object.instanceAfter(5000), fetch: () => object.fetch("http://x/?ms=5000") };
+            try {
+                await by[searchParams.get("by")]();
+            } catch ({ message, retryable }) {
+                return Response.json({ message, retryable });
+            }
+        }
         if (call === "alarm") return Response.json(await object.alarmIn(Number(searchParams.get("ms")), Number(searchParams.get("failures") ?? 0)));
         if (call === "fired") return Response.json(await object.fired());
         return Response.json(await object.increment());
