@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use testkit::{Message, Process, Script, Server, WebSocket, within};
+use testkit::{Message, Process, Script, Server, WebSocket, wait_until, within};
 
 use crate::{
     handover::Ledger,
@@ -71,7 +71,7 @@ async fn both_processes_sleep_and_wake_by_themselves() {
     // That the caller is awake, and has an object there, keeps no owner awake.
     for path in ["/a", "/a/fetch"] {
         let _ = ask_of(&server, "caller", path).await;
-        let owner = process_of(&server, "counter");
+        let owner = process_of(&server, "counter").await;
         let alone = async {
             while server.children().iter().any(|child| child.pid == owner.pid) {
                 let _ = ask_of(&server, "caller", "/a/nothing").await;
@@ -85,7 +85,7 @@ async fn both_processes_sleep_and_wake_by_themselves() {
     for path in ["/b/instance?ms=2500", "/b/fetch?ms=2500"] {
         let _ = ask_of(&server, "caller", path).await;
     }
-    let owner = process_of(&server, "counter");
+    let owner = process_of(&server, "counter").await;
     assert_eq!(ask_of(&server, "caller", "/b/instance?ms=2500").await["instance"], 1);
     assert!(owner.is_alive());
     server.stop().await;
@@ -118,7 +118,7 @@ async fn a_killed_owner_is_a_lost_connection_to_its_callers_and_the_next_call_fi
     expect_ends(&server);
     for by in ["call", "fetch"] {
         let _ = ask_of(&server, "caller", "/a").await;
-        let owner = process_of(&server, "counter");
+        let owner = process_of(&server, "counter").await;
         let path = format!("/a/failure?by={by}");
         let (failure, ()) = tokio::join!(ask_of(&server, "caller", &path), async {
             tokio::time::sleep(Duration::from_millis(400)).await;
@@ -127,13 +127,20 @@ async fn a_killed_owner_is_a_lost_connection_to_its_callers_and_the_next_call_fi
         assert_eq!(failure, json!({ "message": "Network connection lost.", "retryable": true }), "{by}");
     }
     assert_eq!(ask_of(&server, "caller", "/a").await["n"], 3);
+    server.stop().await;
+}
 
+#[tokio::test]
+async fn kills_of_the_owner_under_load_from_elsewhere_lose_nothing_acknowledged() {
+    let server = both("").await;
+    expect_ends(&server);
+    let _ = ask_of(&server, "caller", "/a").await;
     let (ledger, is_over) = (Ledger::default(), Cell::new(false));
     let writers = join_all((0..WRITERS).map(|_| ledger.write(&server, "caller", || is_over.get(), true)));
     let kills = async {
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            signal(&process_of(&server, "counter"), Signal::KILL);
+            signal(&process_of(&server, "counter").await, Signal::KILL);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         is_over.set(true);
@@ -162,8 +169,7 @@ async fn a_socket_to_an_object_elsewhere_hibernates_there_and_keeps_both_process
     let later = say(&mut socket, "still there?").await;
     assert_eq!((&later["message"], &later["since"]), (&json!("still there?"), &first["since"]));
     assert_ne!(later["instance"], first["instance"], "another instance has the socket and its attachment");
-    socket.send_message(Message::Close(None)).await;
-    while socket.next().await.is_some() {}
+    drop(socket);
     until_processes(&server, 0).await;
 
     // A deployment of the owner sends clients away, wherever they have come in.
@@ -173,6 +179,7 @@ async fn a_socket_to_an_object_elsewhere_hibernates_there_and_keeps_both_process
     let closed = within("a close frame", SOON, socket.next()).await;
     let Some(Message::Close(Some(frame))) = closed else { panic!("a close frame, not {closed:?}") };
     assert_eq!(u16::from(frame.code), 1012);
+    drop(socket);
     server.stop().await;
 }
 
@@ -298,7 +305,7 @@ export default {
 }
 
 /// The newest process of a Worker, as the log names it.
-fn process_of(server: &Server, script: &str) -> Process {
+async fn process_of(server: &Server, script: &str) -> Process {
     let mark = format!("Worker started script={script} ");
     let find = || {
         let lines = server.log().lines();
@@ -306,7 +313,8 @@ fn process_of(server: &Server, script: &str) -> Process {
         let pid: u32 = started.split_once(" pid=")?.1.split(' ').next()?.parse().ok()?;
         server.children().into_iter().find(|child| child.pid == pid)
     };
-    find().unwrap_or_else(|| panic!("`{script}` runs"))
+    wait_until("the Worker's process", SOON, || find().is_some()).await;
+    find().expect("it runs")
 }
 
 async fn say(socket: &mut WebSocket, text: &str) -> Value {
