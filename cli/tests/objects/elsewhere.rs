@@ -212,6 +212,8 @@ async fn a_binding_needs_a_class_that_is_there_and_says_so_when_it_has_gone() {
     let reference = json!({ "service": "caller", "environment": "production",
         "durable_object_namespace_id": id, "durable_object_namespace_name": "counter_Counter" });
     assert_eq!(references["durable_objects"], json!([reference]));
+    let references = get("/accounts/{account}/workers/scripts/caller/references").await;
+    assert_eq!(references["services"], json!({ "incoming": [], "outgoing": [] }));
 
     // A renamed class is the same namespace; one that is deleted and made anew is another.
     server.deploy(&renamed()).await;

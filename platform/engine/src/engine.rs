@@ -196,17 +196,23 @@ impl Engine {
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
     }
 
-    /// The process that runs a namespace's objects, by its gate. `None`: the version does not run them now.
+    /// The process that runs a namespace's objects, by its gate. `None`: the version does not run them, or did not until now; a
+    /// process from that time is replaced.
     pub async fn acquire_objects(
         &self,
         owner: VersionId,
         namespace: &ObjectNamespaceId,
     ) -> Result<Option<Lease>, StartError> {
-        match self.acquire(owner).await {
-            Ok(lease) => Ok(lease.by_gate(namespace)),
-            Err(StartError::Replaced(_)) => Ok(None),
-            Err(error) => Err(error),
+        let lease = match self.acquire(owner).await {
+            Err(StartError::Replaced(_)) => return Ok(None),
+            acquired => acquired?.by_gate(namespace),
+        };
+        if lease.is_none()
+            && let Some(process) = self.slot(owner).take_running_if(|process| !process.runs(namespace))
+        {
+            self.drain_in_background(&process);
         }
+        Ok(lease)
     }
 
     /// The caller's own process, if it is not being put to rest.

@@ -491,6 +491,11 @@ impl Process {
         self.ways.of_entrypoint(way).is_some()
     }
 
+    /// Whether it runs the objects of a namespace.
+    pub(crate) fn runs(&self, namespace: &ObjectNamespaceId) -> bool {
+        self.ways.of_namespace(namespace).is_some()
+    }
+
     /// Closes our ends of kept connections whose other end the process has closed.
     pub(crate) fn sweep_connections(&self) {
         self.pools.iter().for_each(|pool| pool.sweep());

@@ -37,16 +37,20 @@ pub(super) async fn reference_list(
     ScriptPath(name): ScriptPath,
 ) -> Result<Envelope<Value>, ApiError> {
     register.script(&name).await?;
+    let classes = register.store().classes(&name).await?;
     let (mut incoming, mut outgoing, mut objects) = (Vec::new(), Vec::new(), Vec::new());
     for (caller, binding) in register.bindings_to_scripts().await? {
-        if binding["script_name"] == name.as_str() {
-            let class = binding["class_name"].as_str().unwrap_or_default();
-            objects.push(json!({
-                "service": caller,
-                "environment": "production",
-                "durable_object_namespace_id": binding["namespace_id"],
-                "durable_object_namespace_name": format!("{name}_{class}"),
+        if binding["type"] == "durable_object_namespace" {
+            let bound = classes.iter().find(|class| binding["namespace_id"] == class.namespace.as_str());
+            objects.extend(bound.map(|class| {
+                json!({
+                    "service": caller,
+                    "environment": "production",
+                    "durable_object_namespace_id": class.namespace,
+                    "durable_object_namespace_name": format!("{name}_{}", class.name),
+                })
             }));
+            continue;
         }
         let reference = |service: &Value| json!({"service": service, "environment": "production", "name": binding["name"]});
         if binding["service"] == name.as_str() {
