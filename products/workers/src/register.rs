@@ -269,7 +269,7 @@ impl Register {
             let before = register.standing(&name).await?;
             let deployment = register.store.deploy(&name, deployment).await?;
             register.publish().await?;
-            register.retire_changed(before, &name).await?;
+            register.retire_changed(before, &name).await;
             let url = register.url(&name);
             tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
             Ok(deployment)
@@ -365,11 +365,10 @@ impl Register {
     pub(crate) async fn keep(
         &self,
         name: &ScriptName,
-        draft: Draft,
+        mut draft: Draft,
         origin: Origin,
         intent: Intent,
     ) -> Result<(Script, Version), WorkersError> {
-        let mut draft = draft;
         for binding in &mut draft.bindings {
             if let BindingKind::ObjectClass(target) = &mut binding.kind {
                 self.bind_objects(name, &draft.classes, target).await?;
@@ -434,7 +433,7 @@ impl Register {
         let (script, version) = committed?;
         self.publish().await?;
         if deployment.is_some() {
-            self.retire_changed(before, &name).await?;
+            self.retire_changed(before, &name).await;
         }
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
         let url = self.url(&name);
@@ -621,12 +620,12 @@ impl Register {
         Ok(Standing { active, owner: owner.filter(|_| has_objects) })
     }
 
-    /// Puts the processes to rest that do not answer any more, and those that are to begin or to cease running objects.
-    async fn retire_changed(&self, before: Standing, name: &ScriptName) -> Result<(), WorkersError> {
-        let now = self.standing(name).await?;
+    /// Puts the processes to rest that do not answer any more, and those that are to begin or to cease running objects; all of
+    /// them if that cannot be read.
+    async fn retire_changed(&self, before: Standing, name: &ScriptName) {
+        let now = self.standing(name).await.unwrap_or_default();
         let is_same = |id| now.active.contains(id) && (before.owner == Some(*id)) == (now.owner == Some(*id));
         self.retire(before.active.iter().filter(|id| !is_same(id)).copied().collect());
-        Ok(())
     }
 
     fn retire(&self, versions: Vec<VersionId>) {
@@ -688,6 +687,7 @@ impl VersionSource for Register {
 }
 
 /// Which versions of a script answer, and which of them runs its Durable Objects.
+#[derive(Default)]
 struct Standing {
     active: Vec<VersionId>,
     owner: Option<VersionId>,
