@@ -266,7 +266,7 @@ impl Register {
             let trigger = if is_rollback { "rollback" } else { "deployment" };
             let mut deployment = register.new_deployment(portions, origin, trigger);
             deployment.annotations.extend(annotations);
-            let before = register.standing(&name).await?;
+            let before = register.answering(&name).await?;
             let deployment = register.store.deploy(&name, deployment).await?;
             register.publish().await?;
             register.retire_changed(before, &name).await;
@@ -424,7 +424,7 @@ impl Register {
         let name = new.worker.script.clone();
         let id = new.worker.id;
         let deployment = new.deployment.clone();
-        let before = self.standing(&name).await?;
+        let before = self.answering(&name).await?;
         let committed = self.store.commit(new).await;
         if committed.is_err() {
             // The trial's process runs a version that does not exist.
@@ -614,16 +614,16 @@ impl Register {
         Ok(portions.into_iter().map(|portion| portion.version_id).collect())
     }
 
-    async fn standing(&self, name: &ScriptName) -> Result<Standing, WorkersError> {
+    async fn answering(&self, name: &ScriptName) -> Result<Answering, WorkersError> {
         let (active, owner) = (self.active(name).await?, self.store.object_owner(name).await?);
         let has_objects = !self.store.classes(name).await?.is_empty();
-        Ok(Standing { active, owner: owner.filter(|_| has_objects) })
+        Ok(Answering { active, owner: owner.filter(|_| has_objects) })
     }
 
     /// Puts the processes to rest that do not answer any more, and those that are to begin or to cease running objects; all of
     /// them if that cannot be read.
-    async fn retire_changed(&self, before: Standing, name: &ScriptName) {
-        let now = self.standing(name).await.unwrap_or_default();
+    async fn retire_changed(&self, before: Answering, name: &ScriptName) {
+        let now = self.answering(name).await.unwrap_or_default();
         let is_same = |id| now.active.contains(id) && (before.owner == Some(*id)) == (now.owner == Some(*id));
         self.retire(before.active.iter().filter(|id| !is_same(id)).copied().collect());
     }
@@ -688,7 +688,7 @@ impl VersionSource for Register {
 
 /// Which versions of a script answer, and which of them runs its Durable Objects.
 #[derive(Default)]
-struct Standing {
+struct Answering {
     active: Vec<VersionId>,
     owner: Option<VersionId>,
 }
