@@ -11,7 +11,8 @@ use std::{
 
 use ::model::{
     AccountId, Binding, BindingKind, BucketName, Compatibility, DatabaseId, DeploymentId, Entry, Module,
-    NamespaceId, ObjectTarget, Objects, ScriptName, ScriptTag, VersionId, VersionMetadata, WorkerVersion,
+    NamespaceId, ObjectTarget, Objects, ObjectsRole, ScriptName, ScriptTag, VersionId, VersionMetadata,
+    WorkerVersion,
 };
 use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
@@ -204,16 +205,18 @@ impl Register {
         self.store.script(name).await?.ok_or(WorkersError::ScriptMissing)
     }
 
-    /// The service bindings of all versions that answer requests, each with the script that has it, in the API's form.
-    pub(crate) async fn service_bindings(&self) -> Result<Vec<(ScriptName, Value)>, WorkersError> {
+    /// The bindings to other Workers of all versions that answer requests, each with the script that has it, in the API's
+    /// form.
+    pub(crate) async fn bindings_to_scripts(&self) -> Result<Vec<(ScriptName, Value)>, WorkersError> {
         let mut found = Vec::new();
         for script in self.store.scripts().await? {
             let active = self.store.deployments(&script.name).await?.into_iter().next();
             for portion in active.iter().flat_map(|deployment| &deployment.versions) {
                 let version = self.store.version(&script.name, portion.version_id).await?;
                 let bindings = version.into_iter().flat_map(|version| version.manifest.bindings);
-                let services = bindings.filter(|binding| binding["type"] == "service");
-                found.extend(services.map(|binding| (script.name.clone(), binding)));
+                let to_scripts = bindings
+                    .filter(|binding| binding["type"] == "service" || !binding["script_name"].is_null());
+                found.extend(to_scripts.map(|binding| (script.name.clone(), binding)));
             }
         }
         Ok(found)
@@ -263,10 +266,10 @@ impl Register {
             let trigger = if is_rollback { "rollback" } else { "deployment" };
             let mut deployment = register.new_deployment(portions, origin, trigger);
             deployment.annotations.extend(annotations);
-            let before = register.active(&name).await?;
+            let before = register.answering(&name).await?;
             let deployment = register.store.deploy(&name, deployment).await?;
             register.publish().await?;
-            register.retire_unless_active(before, &deployment);
+            register.retire_changed(before, &name).await;
             let url = register.url(&name);
             tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
             Ok(deployment)
@@ -362,15 +365,13 @@ impl Register {
     pub(crate) async fn keep(
         &self,
         name: &ScriptName,
-        draft: Draft,
+        mut draft: Draft,
         origin: Origin,
         intent: Intent,
     ) -> Result<(Script, Version), WorkersError> {
-        let own_classes = draft.bindings.into_iter().map(|binding| own_class(name, binding));
-        let draft = Draft { bindings: own_classes.collect(), ..draft };
-        for binding in &draft.bindings {
-            if let BindingKind::ObjectClass(target) = &binding.kind {
-                draft.classes.check_bound(&target.class)?;
+        for binding in &mut draft.bindings {
+            if let BindingKind::ObjectClass(target) = &mut binding.kind {
+                self.bind_objects(name, &draft.classes, target).await?;
             }
         }
         let created_ms = self.clock.unix_ms();
@@ -423,7 +424,7 @@ impl Register {
         let name = new.worker.script.clone();
         let id = new.worker.id;
         let deployment = new.deployment.clone();
-        let before = self.active(&name).await?;
+        let before = self.answering(&name).await?;
         let committed = self.store.commit(new).await;
         if committed.is_err() {
             // The trial's process runs a version that does not exist.
@@ -431,8 +432,8 @@ impl Register {
         }
         let (script, version) = committed?;
         self.publish().await?;
-        if let Some(deployment) = &deployment {
-            self.retire_unless_active(before, deployment);
+        if deployment.is_some() {
+            self.retire_changed(before, &name).await;
         }
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
         let url = self.url(&name);
@@ -513,13 +514,6 @@ impl Register {
                 let (binding, script) = (binding.name.clone(), target.script.clone());
                 Err(WorkersError::ServiceTargetMissing { binding, script })
             }
-            BindingKind::ObjectClass(ObjectTarget { script: Some(script), .. }) if script != name => {
-                let binding = &binding.name;
-                Err(WorkersError::Rejected(format!(
-                    "binding {binding}: the Durable Objects of another Worker (script_name '{script}') are not \
-                     supported by this version of Skerry yet"
-                )))
-            }
             BindingKind::KvNamespace(_)
             | BindingKind::R2Bucket(_)
             | BindingKind::D1(_)
@@ -533,6 +527,31 @@ impl Register {
             | BindingKind::TextBlob(_)
             | BindingKind::DataBlob(_) => Ok(()),
         }
+    }
+
+    /// Finds what a binding to a class of Durable Objects means: a class of this Worker, or the namespace that another one
+    /// has for its class now. What was found once stays, whatever becomes of the other Worker's classes.
+    async fn bind_objects(
+        &self,
+        name: &ScriptName,
+        classes: &Classes,
+        target: &mut ObjectTarget,
+    ) -> Result<(), WorkersError> {
+        // A Worker may name itself as the one that implements a class.
+        target.script.take_if(|script| script == name);
+        let Some(script) = &target.script else {
+            target.namespace = None;
+            return classes.check_bound(&target.class);
+        };
+        if target.namespace.is_none() {
+            let (class, script) = (target.class.clone(), script.clone());
+            if self.store.script(&script).await?.is_none() {
+                return Err(WorkersError::ClassScriptMissing { class, script });
+            }
+            let found = self.store.object_namespace(&script, &class).await?;
+            target.namespace = Some(found.ok_or(WorkersError::ClassForeignUnknown { class, script })?);
+        }
+        Ok(())
     }
 
     async fn check_alias(&self, name: &ScriptName, upload: &Upload) -> Result<(), WorkersError> {
@@ -555,13 +574,6 @@ impl Register {
     /// Whether these versions may run the script's Durable Objects.
     async fn check_objects(&self, name: &ScriptName, portions: &[Portion]) -> Result<(), WorkersError> {
         let classes = self.store.classes(name).await?;
-        if !classes.is_empty() && 1 < portions.len() {
-            return Err(WorkersError::Rejected(
-                "a deployment of several versions of a Worker with Durable Objects is not supported by this \
-                 version of Skerry yet: deploy one version with 100 %"
-                    .to_owned(),
-            ));
-        }
         for portion in portions {
             let version = self.store.version(name, portion.version_id).await?;
             // One that is not there is refused when it is to be deployed.
@@ -573,7 +585,10 @@ impl Register {
     /// What a trial is told of the classes: they are in no namespace yet, and nobody's home.
     fn objects_to_try(classes: &Classes) -> Option<Objects> {
         let classes = classes.now.clone();
-        (!classes.is_empty()).then(|| Objects { home: ScriptTag::random(), classes, is_owner: false })
+        (!classes.is_empty()).then(|| {
+            let (home, role) = (ScriptTag::random(), ObjectsRole::Owner);
+            Objects { home, classes, role }
+        })
     }
 
     /// The namespaces of Durable Objects of all scripts.
@@ -584,8 +599,7 @@ impl Register {
     /// The version that runs the Durable Objects of the script that has this tag, if one is deployed.
     pub async fn object_owner(&self, home: &ScriptTag) -> Result<Option<VersionId>, WorkersError> {
         let Some(script) = self.store.script_by_tag(home.as_str()).await? else { return Ok(None) };
-        let active = self.store.deployments(&script.name).await?.into_iter().next();
-        Ok(active.and_then(|deployment| deployment.owner()))
+        self.store.object_owner(&script.name).await
     }
 
     fn new_deployment(&self, versions: Vec<Portion>, origin: Origin, trigger: &str) -> Deployment {
@@ -600,9 +614,18 @@ impl Register {
         Ok(portions.into_iter().map(|portion| portion.version_id).collect())
     }
 
-    fn retire_unless_active(&self, mut versions: Vec<VersionId>, deployment: &Deployment) {
-        versions.retain(|id| deployment.versions.iter().all(|portion| portion.version_id != *id));
-        self.retire(versions);
+    async fn answering(&self, name: &ScriptName) -> Result<Answering, WorkersError> {
+        let (active, owner) = (self.active(name).await?, self.store.object_owner(name).await?);
+        let has_objects = !self.store.classes(name).await?.is_empty();
+        Ok(Answering { active, owner: owner.filter(|_| has_objects) })
+    }
+
+    /// Puts the processes to rest that do not answer any more, and those that are to begin or to cease running objects; all of
+    /// them if that cannot be read.
+    async fn retire_changed(&self, before: Answering, name: &ScriptName) {
+        let now = self.answering(name).await.unwrap_or_default();
+        let is_same = |id| now.active.contains(id) && (before.owner == Some(*id)) == (now.owner == Some(*id));
+        self.retire(before.active.iter().filter(|id| !is_same(id)).copied().collect());
     }
 
     fn retire(&self, versions: Vec<VersionId>) {
@@ -663,14 +686,11 @@ impl VersionSource for Register {
     }
 }
 
-/// A Worker may name itself as the one that implements a class.
-fn own_class(name: &ScriptName, mut binding: Binding) -> Binding {
-    if let BindingKind::ObjectClass(target) = &mut binding.kind
-        && target.script.as_ref() == Some(name)
-    {
-        target.script = None;
-    }
-    binding
+/// Which versions of a script answer, and which of them runs its Durable Objects.
+#[derive(Default)]
+struct Answering {
+    active: Vec<VersionId>,
+    owner: Option<VersionId>,
 }
 
 fn check_portions(portions: &[Portion]) -> Result<(), WorkersError> {

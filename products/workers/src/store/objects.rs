@@ -1,10 +1,13 @@
 //! The tables of Durable Object namespaces.
 
-use model::{ObjectClass, ObjectNamespaceId, ScriptName, ScriptTag};
+use model::{
+    Binding, BindingKind, ObjectClass, ObjectNamespaceId, ObjectTarget, Objects, ObjectsRole, ScriptName,
+    ScriptTag, VersionId,
+};
 use store::rusqlite::{Connection, params};
 
-use super::rows::parsed;
-use crate::{classes::Classes, error::WorkersError};
+use super::rows::{deployments, parsed, script};
+use crate::{classes::Classes, error::WorkersError, model::Deployment};
 
 /// A namespace of Durable Objects, and whose it is.
 #[derive(Debug, Clone)]
@@ -29,6 +32,50 @@ pub(super) fn classes(db: &Connection, script: &str) -> Result<Vec<ObjectClass>,
         classes.push(ObjectClass { namespace, name: row.get(1)?, has_sql: row.get(2)? });
     }
     Ok(classes)
+}
+
+/// The Durable Objects of a script, as a version of it sees them.
+pub(super) fn of_version(
+    db: &Connection,
+    name: &ScriptName,
+    id: VersionId,
+) -> Result<Option<Objects>, WorkersError> {
+    let classes = classes(db, name.as_str())?;
+    if classes.is_empty() {
+        return Ok(None);
+    }
+    let script = script(db, "name", name.as_str())?.ok_or(WorkersError::Damaged("script"))?;
+    let active = deployments(db, name.as_str(), 1)?.pop();
+    let role = match active {
+        Some(active) if owner(db, &active)? == Some(id) => ObjectsRole::Owner,
+        Some(active) if active.versions.iter().any(|portion| portion.version_id == id) => ObjectsRole::Guest,
+        Some(_) | None => ObjectsRole::Replaced,
+    };
+    Ok(Some(Objects { home: parsed(&script.tag, "script tag")?, classes, role }))
+}
+
+/// The version that runs the Durable Objects of a deployment: the one with the largest share, of equal ones the newest.
+pub(super) fn owner(db: &Connection, deployment: &Deployment) -> Result<Option<VersionId>, WorkersError> {
+    let mut number = db.prepare_cached("SELECT number FROM workers_versions WHERE id = ?1")?;
+    let mut largest: Option<(f64, u64, VersionId)> = None;
+    for portion in &deployment.versions {
+        let number = number.query_row([portion.version_id.to_string()], |row| row.get(0))?;
+        let (percentage, version) = (portion.percentage, portion.version_id);
+        if largest.is_none_or(|(share, newest, _)| (share, newest) < (percentage, number)) {
+            largest = Some((percentage, number, version));
+        }
+    }
+    Ok(largest.map(|(_, _, version)| version))
+}
+
+/// Says of each binding to its own Worker's objects which namespace it is, for a version whose process does not run them.
+pub(super) fn bind_elsewhere(bindings: &mut [Binding], objects: &Objects) {
+    for binding in bindings {
+        if let BindingKind::ObjectClass(ObjectTarget { script: None, class, namespace }) = &mut binding.kind {
+            let known = objects.classes.iter().find(|known| known.name == *class);
+            *namespace = known.map(|known| known.namespace.clone());
+        }
+    }
 }
 
 /// The namespaces of all scripts.
