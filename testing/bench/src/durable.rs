@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Script, Server, WebSocket, resident_bytes};
 
 use crate::{
@@ -62,6 +62,9 @@ const config :Workerd.Config = (
 /// Where Skerry serves it.
 pub(crate) const HOST: &str = "counter.localhost";
 
+/// Where Skerry serves a Worker that calls the objects of the first.
+const CALLER_HOST: &str = "caller.localhost";
+
 /// Sockets that hibernate, in one object.
 const SOCKETS: u32 = 1000;
 
@@ -83,6 +86,12 @@ impl Durable {
         Ok(Self { server, bare })
     }
 
+    /// The same with a Worker beside it that calls the objects of the first.
+    pub(crate) async fn with_caller(self) -> Self {
+        self.server.deploy(&caller()).await;
+        self
+    }
+
     /// Where the load of a side goes.
     pub(crate) fn target(&self, side: Side) -> anyhow::Result<Target> {
         let ours = || Target::get(self.server.http(), HOST, "");
@@ -90,6 +99,7 @@ impl Durable {
         let (target, call, objects) = match side {
             Side::DurableRead => (ours(), "read", 1),
             Side::BareDurableRead => (bare(), "read", 1),
+            Side::DurableCall => (Target { host: CALLER_HOST.to_owned(), ..ours() }, "read", 1),
             Side::DurableWrite => (ours(), "write", 1),
             Side::BareDurableWrite => (bare(), "write", 1),
             Side::DurableWrites => (ours(), "write", CONNECTIONS),
@@ -138,8 +148,18 @@ pub(crate) fn first_version() -> Script {
 /// A further version, which says its number.
 pub(crate) fn version(number: usize) -> Script {
     let source = WORKER.replace("RELEASE", &number.to_string());
-    let binding = json!({ "name": "COUNTER", "type": "durable_object_namespace", "class_name": "Counter" });
-    Script::module("counter", &source).binding(binding)
+    Script::module("counter", &source).binding(binding())
+}
+
+/// The same Worker for the objects of the first, in a process of its own.
+fn caller() -> Script {
+    let mut binding = binding();
+    binding["script_name"] = "counter".into();
+    Script::module("caller", WORKER).binding(binding)
+}
+
+fn binding() -> Value {
+    json!({ "name": "COUNTER", "type": "durable_object_namespace", "class_name": "Counter" })
 }
 
 /// Sockets are counted once they were of use.

@@ -112,6 +112,12 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::RatioMin(0.9),
     },
     Row {
+        what: "Durable Object call to another Worker's object, against one of its own",
+        ours: Side::DurableCall,
+        other: Some(Side::DurableRead),
+        target: Target::Reported,
+    },
+    Row {
         what: "Durable Object call that writes, against bare workerd",
         ours: Side::DurableWrite,
         other: Some(Side::BareDurableWrite),

@@ -38,6 +38,7 @@ pub(crate) enum Side {
     BareBoundFetch,
     DurableRead,
     BareDurableRead,
+    DurableCall,
     DurableWrite,
     BareDurableWrite,
     DurableWrites,
@@ -254,7 +255,7 @@ impl Sides {
             started.bundled_d1 = Some(workerd);
         }
         if needed.iter().any(|side| side.is_durable()) {
-            started.durable = Some(Durable::start().await?);
+            started.durable = Some(Durable::start().await?.with_caller().await);
         }
         if needed.iter().any(|side| side.is_of_objects()) {
             started.objects = Some(Objects::start().await?);
