@@ -86,7 +86,10 @@ pub(crate) enum D1Error {
     BookmarkInvalid(String),
     #[error("the state at {0} is not kept any more, or not yet there")]
     MomentNotKept(String),
-    #[error("statement {number}, which begins in line {line}: {error}; nothing of the file was imported")]
+    #[error(
+        "statement {number}, which begins in line {line}: {}; nothing of the file was imported",
+        in_a_file(error)
+    )]
     ImportStatement { number: u64, line: u64, error: SqlError },
     #[error("{0}; nothing of the file was imported")]
     ImportText(String),
@@ -149,6 +152,16 @@ impl SqlError {
                     | ffi::SQLITE_READONLY
             ),
         }
+    }
+}
+
+/// What is told of a statement in a file. D1's own words for a transaction's statements speak of Workers, and end in a full stop.
+fn in_a_file(error: &SqlError) -> String {
+    match error {
+        SqlError::TransactionStatement => {
+            "remove BEGIN, COMMIT, ROLLBACK and SAVEPOINT: a file is imported as one transaction".to_owned()
+        }
+        error => error.to_string().trim_end_matches('.').to_owned(),
     }
 }
 

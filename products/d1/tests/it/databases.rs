@@ -1,6 +1,7 @@
 //! What the account sees of a database.
 
 use serde_json::{Value, json};
+use store::StoreError;
 
 use crate::Room;
 
@@ -38,6 +39,23 @@ async fn read_replication_can_be_disabled_and_nothing_else() {
     }
     let replicated = json!({"name": "b", "read_replication": {"mode": "auto"}});
     assert_eq!(room.call("POST", "", &replicated).await.refusal(), (400, 7400));
+}
+
+#[tokio::test]
+async fn an_account_has_50_000_databases_and_64_files_on_their_way() {
+    let room = Room::new().await;
+    for number in 0..64 {
+        let init = json!({"action": "init", "etag": format!("{number:032x}")});
+        room.ask("/import", init).await.result();
+    }
+    let init = json!({"action": "init", "etag": "f".repeat(32)});
+    assert_eq!(room.ask("/import", init).await.refusal(), (429, 7500));
+
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 49999)
+                INSERT INTO d1_database (id, name, created_ms) SELECT 'x' || i, 'x' || i, 1 FROM n";
+    room.house.meta.write(move |meta| Ok::<_, StoreError>(meta.execute(fill, [])?)).await.unwrap();
+    let refused = room.call("POST", "", &json!({"name": "one-more"})).await;
+    assert_eq!(refused.refusal(), (403, 7406), "{}", refused.text());
 }
 
 #[tokio::test]

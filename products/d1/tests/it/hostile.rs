@@ -113,6 +113,17 @@ async fn too_much_of_anything_is_refused() {
         let error = room.rows(&sql).await.expect_err(shown);
         assert!(!error.contains("Internal error"), "{shown}: {error}");
     }
+    let batch = vec![json!({"sql": "SELECT 1"}); 10_001];
+    for answer in [
+        room.rest_in("POST", "/query", &json!({ "batch": batch })).await,
+        room.binding(
+            &room.database,
+            Request::post("http://d1/query").body(json!(batch).to_string().into()).unwrap(),
+        )
+        .await,
+    ] {
+        assert!(answer.text().contains("more than 10000 statements"), "{}", answer.text());
+    }
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ async fn a_failed_import_leaves_nothing_and_names_its_statement() {
         ),
         (
             "CREATE TABLE t (a); INSERT INTO t VALUES (1); \nBEGIN;",
-            "statement 3, which begins in line 2: To execute a trans",
+            "statement 3, which begins in line 2: remove BEGIN, COMMIT",
         ),
         ("CREATE TABLE t (a); ATTACH 'x' AS y;", "statement 2, which begins in line 1: "),
         (

@@ -1,6 +1,6 @@
 //! Databases come and go: opened by their first request, closed when idle, gone when deleted.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::http::Request;
 use serde_json::json;
@@ -29,6 +29,8 @@ async fn databases_are_opened_by_their_first_request_and_closed_when_idle() {
 #[tokio::test]
 async fn more_databases_than_may_be_open_are_all_served() {
     const DATABASES: usize = 300;
+    /// Of the database and its log, for the writer and a reader, and of the history's newest files.
+    const DESCRIPTORS_EACH: usize = 8;
     let room = Room::new().await;
     let mut all = Vec::new();
     for number in 0..DATABASES {
@@ -43,6 +45,8 @@ async fn more_databases_than_may_be_open_are_all_served() {
     for (number, database) in all.iter().enumerate() {
         assert_eq!(room.rows_of(database, &json!({"sql": "SELECT a FROM t"})).await, Ok(json!([[number]])));
     }
+    let descriptors = open_files().filter(|path| path.starts_with(room.folder.path().join("d1"))).count();
+    assert!(descriptors <= 257 * DESCRIPTORS_EACH, "{descriptors} files are open");
 }
 
 #[tokio::test]
@@ -90,11 +94,16 @@ async fn a_database_is_closed_after_what_its_gone_callers_left() {
     assert_eq!(kept, Ok(json!([[ROUNDS]])));
 }
 
-/// Whether the database's log exists, which it does while the database is open.
+/// Whether the database's file is open.
 fn is_open(room: &Room, database: &str) -> bool {
-    let files = fs::read_dir("/proc/self/fd").unwrap().flatten();
     let path = room.files(database).join("db.sqlite");
-    files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|open| open == path)
+    open_files().any(|open| open == path)
+}
+
+/// The files that this process has open, once for each descriptor.
+fn open_files() -> impl Iterator<Item = PathBuf> {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    descriptors.filter_map(|entry| fs::read_link(entry.path()).ok())
 }
 
 async fn until(is_so: impl Fn() -> bool) {
