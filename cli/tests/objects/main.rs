@@ -2,9 +2,11 @@
 //! instance of each object whatever happens, that nothing acknowledged is lost, that alarms fire, what becomes of sockets.
 
 mod alarms;
+mod backups;
 mod handover;
 mod looking;
 mod migrations;
 mod refusals;
 mod sockets;
 mod support;
+mod transfers;

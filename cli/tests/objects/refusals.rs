@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, Server};
 
-use crate::support::{binding, counter, increment, updated_counter, upload_version, with_migrations};
+use crate::support::{binding, counter, increment, updated_counter, upload_version};
 
 #[tokio::test]
 async fn what_is_not_supported_yet_says_so() {
@@ -17,11 +17,6 @@ async fn what_is_not_supported_yet_says_so() {
     elsewhere.name = "other".to_owned();
     elsewhere.metadata["bindings"] = json!([foreign]);
     refused(&server.try_deploy(&elsewhere).await, 10_021, "script_name 'counter'");
-
-    let transfer = json!({ "new_tag": "v1", "steps": [{ "transferred_classes":
-        [{ "from": "Counter", "from_script": "counter", "to": "Counter" }] }] });
-    elsewhere.metadata["bindings"] = json!([]);
-    refused(&server.try_deploy(&with_migrations(elsewhere, transfer)).await, 10_021, "transferred_classes");
 
     let mut declared = updated_counter("two");
     declared.metadata["exports"] = json!({ "Counter": { "type": "durable-object", "storage": "sqlite" } });

@@ -134,22 +134,36 @@ pub(crate) async fn namespace(server: &Server) -> String {
 /// A kept connection; one that breaks off is opened anew. An exchange that breaks off is `None`.
 pub(crate) struct Client {
     address: String,
+    host: &'static str,
     connection: Option<Connection<Full<Bytes>>>,
 }
 
 impl Client {
     pub(crate) fn new(server: &Server) -> Self {
-        Self { address: server.http().to_owned(), connection: None }
+        Self::to(server, "counter.localhost")
+    }
+
+    /// To another Worker.
+    pub(crate) fn to(server: &Server, host: &'static str) -> Self {
+        Self { address: server.http().to_owned(), host, connection: None }
+    }
+
+    /// To the API.
+    pub(crate) fn to_api(server: &Server) -> Self {
+        Self { address: server.api_address().to_owned(), host: "", connection: None }
     }
 
     pub(crate) async fn post(&mut self, path: &str) -> Option<Answer> {
-        let request = Request::builder().method("POST").uri(path).header(HOST, "counter.localhost");
-        let request = request.body(Full::new(Bytes::new())).expect("a valid request");
+        let request = Request::builder().method("POST").uri(path).header(HOST, self.host);
+        self.send(path, request.body(Full::new(Bytes::new())).expect("a valid request")).await
+    }
+
+    pub(crate) async fn send(&mut self, title: &str, request: Request<Full<Bytes>>) -> Option<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => Connection::open(&self.address).await,
         };
-        let answer = within(path, EXCHANGE_LIMIT, async {
+        let answer = within(title, EXCHANGE_LIMIT, async {
             let (head, body) = connection.send(request).await.ok()?.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
             Some(Answer { status: head.status, headers: head.headers, body })

@@ -2,7 +2,7 @@
 //! first, then committed in one transaction, then published; until the commit everything stays as it was.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
@@ -19,12 +19,12 @@ use product::{House, Product, Runtime, Trial, VersionSource};
 use serde_json::{Map, Value};
 use tasks::{Clock, Tasks};
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use v4::{Part, rfc3339};
 
 use crate::{
     binding::{self, Declared},
-    classes::{Classes, Migrations, check_deployable},
+    classes::{Classes, Migrations, Sources, check_deployable},
     error::WorkersError,
     model::{
         DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
@@ -237,7 +237,8 @@ impl Register {
             let _permit = permit;
             let upload = tokio::task::spawn_blocking(move || upload::parse(parts, limits)).await;
             let upload = upload.map_err(|_cause| WorkersError::Interrupted)??;
-            let _lock = register.lock(&name).await;
+            let sources = upload.migrations.iter().flat_map(Migrations::taken).map(|(source, _)| source);
+            let _locks = register.lock_all(sources.chain([&name])).await;
             register.take(&name, upload, origin, intent).await
         })
         .await
@@ -352,10 +353,34 @@ impl Register {
         match migrations {
             Some(migrations) => {
                 let tag = self.store.script(name).await?.and_then(|script| script.migration_tag);
-                Classes::migrate(now, tag.as_deref(), migrations)
+                let mut sources = Sources::new();
+                for (source, class) in migrations.taken().filter(|(source, _)| *source != name) {
+                    self.check_unbound(source, class).await?;
+                    sources.insert(source.clone(), self.store.classes(source).await?);
+                }
+                Classes::migrate(now, tag.as_deref(), migrations, sources)
             }
             None => Ok(Classes { now, change: None }),
         }
+    }
+
+    /// Whether a class may leave a script: what answers for that must not need it.
+    async fn check_unbound(&self, source: &ScriptName, class: &str) -> Result<(), WorkersError> {
+        for id in self.active(source).await? {
+            let bindings = self.store.version(source, id).await?.map(|version| version.manifest.bindings);
+            let is_bound = |binding: &Value| {
+                binding["type"] == "durable_object_namespace"
+                    && binding["class_name"] == class
+                    && binding.get("script_name").is_none()
+            };
+            if bindings.iter().flatten().any(is_bound) {
+                return Err(WorkersError::Rejected(format!(
+                    "transferred_classes: Worker '{source}' has a binding to its class '{class}', which would not \
+                     be its own any more: deploy it without the binding first"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Tries a version, and commits and publishes it. The caller holds the script's lock.
@@ -424,6 +449,10 @@ impl Register {
         let id = new.worker.id;
         let deployment = new.deployment.clone();
         let before = self.active(&name).await?;
+        let mut givers = Vec::new();
+        for source in new.classes.change.iter().flat_map(|change| &change.sources) {
+            givers.extend(self.active(source).await?);
+        }
         let committed = self.store.commit(new).await;
         if committed.is_err() {
             // The trial's process runs a version that does not exist.
@@ -434,6 +463,8 @@ impl Register {
         if let Some(deployment) = &deployment {
             self.retire_unless_active(before, deployment);
         }
+        // Whoever asks for one of these starts it anew, without what it has given away.
+        self.retire(givers);
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
         let url = self.url(&name);
         tracing::info!(script = %name, version = %id, url, "{verb} Worker `{name}`");
@@ -627,11 +658,17 @@ impl Register {
         Ok(())
     }
 
-    pub(crate) async fn lock(&self, name: &ScriptName) -> tokio::sync::MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let bucket = hasher.finish() % LOCKS as u64;
-        self.script_locks[usize::try_from(bucket).expect("a bucket is less than LOCKS")].lock().await
+    pub(crate) async fn lock(&self, name: &ScriptName) -> MutexGuard<'_, ()> {
+        self.script_locks[lock_of(name)].lock().await
+    }
+
+    /// The locks of several scripts, taken in one order by everybody.
+    async fn lock_all(&self, names: impl Iterator<Item = &ScriptName>) -> Vec<MutexGuard<'_, ()>> {
+        let mut guards = Vec::new();
+        for lock in names.map(lock_of).collect::<BTreeSet<_>>() {
+            guards.push(self.script_locks[lock].lock().await);
+        }
+        guards
     }
 
     /// Runs a change to its end even if its caller hangs up, so that what is committed is also published.
@@ -661,6 +698,12 @@ impl VersionSource for Register {
             })
         })
     }
+}
+
+fn lock_of(name: &ScriptName) -> usize {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    usize::try_from(hasher.finish() % LOCKS as u64).expect("a bucket is less than LOCKS")
 }
 
 /// A Worker may name itself as the one that implements a class.

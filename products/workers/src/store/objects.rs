@@ -74,7 +74,8 @@ pub(super) fn write_classes(
     for class in &classes.now {
         db.execute(
             "INSERT INTO workers_object_namespaces (id, script, class, has_sql, created_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET class = excluded.class",
+             VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (id) DO UPDATE SET script = excluded.script, class = excluded.class",
             params![class.namespace.as_str(), script, class.name, class.has_sql, now_ms],
         )?;
     }
