@@ -18,10 +18,6 @@ async fn what_is_not_supported_yet_says_so() {
     elsewhere.metadata["bindings"] = json!([foreign]);
     refused(&server.try_deploy(&elsewhere).await, 10_021, "script_name 'counter'");
 
-    let mut declared = updated_counter("two");
-    declared.metadata["exports"] = json!({ "Counter": { "type": "durable-object", "storage": "sqlite" } });
-    refused(&server.try_deploy(&declared).await, 10_501, "Durable Object exports");
-
     let second = upload_version(&server, &updated_counter("two")).await.expect(200).json();
     let portions: Vec<Value> = [&first["result"]["deployment_id"], &second["result"]["id"]]
         .map(|id| json!({ "version_id": id, "percentage": 50 }))

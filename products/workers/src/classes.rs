@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use model::{ObjectClass, ObjectNamespaceId, ScriptName};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     error::WorkersError,
@@ -76,6 +77,14 @@ pub(crate) struct Change {
     pub(crate) deleted: Vec<String>,
     /// Workers whose classes come to this one.
     pub(crate) sources: Vec<ScriptName>,
+    /// Namespaces that pass to another Worker, and as which class.
+    pub(crate) given: Vec<(ObjectNamespaceId, ScriptName, String)>,
+    /// Classes that are expected from another Worker from now on.
+    pub(crate) expected: Vec<(String, ScriptName)>,
+    /// Classes of which it is no longer remembered that they were expected.
+    pub(crate) forgotten: Vec<String>,
+    /// What a declaration of exports has led to, in the API's form.
+    pub(crate) report: Option<Value>,
 }
 
 impl Classes {

@@ -5,6 +5,7 @@ mod binding;
 mod buckets;
 mod classes;
 mod error;
+mod exports;
 mod model;
 mod pattern;
 mod register;
@@ -18,6 +19,7 @@ mod zone_table;
 mod zones;
 
 pub use error::WorkersError;
+pub use exports::ExportsProblem;
 pub use model::SCRIPT_BYTES_MAX;
 pub use pattern::{PatternError, Target};
 pub use register::{Bindable, Register, Settings, open};

@@ -11,7 +11,8 @@ use std::{
 
 use ::model::{
     AccountId, Binding, BindingKind, BucketName, Compatibility, DatabaseId, DeploymentId, Entry, Module,
-    NamespaceId, ObjectTarget, Objects, ScriptName, ScriptTag, VersionId, VersionMetadata, WorkerVersion,
+    NamespaceId, ObjectClass, ObjectNamespaceId, ObjectTarget, Objects, ScriptName, ScriptTag, VersionId,
+    VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
@@ -26,6 +27,7 @@ use crate::{
     binding::{self, Declared},
     classes::{Classes, Migrations, Sources, check_deployable},
     error::WorkersError,
+    exports::{Exports, Standing},
     model::{
         DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
         Version,
@@ -114,6 +116,15 @@ pub(crate) enum Intent {
     Keep,
 }
 
+/// An upload that was committed.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) script: Script,
+    pub(crate) version: Version,
+    /// What its declaration of exports has led to, in the API's form.
+    pub(crate) report: Option<Value>,
+}
+
 /// A version before its trial.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -129,6 +140,8 @@ pub(crate) struct Draft {
     pub(crate) etag: String,
     /// The Durable Object classes that it has to export.
     pub(crate) classes: Classes,
+    /// What it declares of them, and what that was held against.
+    pub(crate) declared: Option<(Exports, Standing)>,
     /// What made the version, as annotations name it.
     pub(crate) trigger: &'static str,
 }
@@ -228,7 +241,7 @@ impl Register {
         permit: OwnedSemaphorePermit,
         origin: Origin,
         intent: Intent,
-    ) -> Result<(Script, Version), WorkersError> {
+    ) -> Result<Kept, WorkersError> {
         let limits = UploadLimits {
             script_bytes_max: self.settings.script_bytes_max,
             today: OffsetDateTime::from(self.clock.now()).date(),
@@ -238,7 +251,8 @@ impl Register {
             let upload = tokio::task::spawn_blocking(move || upload::parse(parts, limits)).await;
             let upload = upload.map_err(|_cause| WorkersError::Interrupted)??;
             let sources = upload.migrations.iter().flat_map(Migrations::taken).map(|(source, _)| source);
-            let _locks = register.lock_all(sources.chain([&name])).await;
+            let others = sources.chain(upload.exports.iter().flat_map(Exports::scripts));
+            let _locks = register.lock_all(others.chain([&name])).await;
             register.take(&name, upload, origin, intent).await
         })
         .await
@@ -257,17 +271,21 @@ impl Register {
         check_portions(&portions)?;
         let annotations = upload::annotations_of(annotations)?;
         self.to_the_end(move |register| async move {
-            let _lock = register.lock(&name).await;
+            let exports = register.exports_of(&name, &portions).await?;
+            let others = exports.iter().flat_map(Exports::scripts);
+            let _locks = register.lock_all(others.chain([&name])).await;
             register.script(&name).await?;
-            register.check_objects(&name, &portions).await?;
+            let classes = register.check_objects(&name, &portions, exports.as_ref()).await?;
             let is_rollback = register.check_rollback(&name, &portions, is_forced).await?;
             let trigger = if is_rollback { "rollback" } else { "deployment" };
             let mut deployment = register.new_deployment(portions, origin, trigger);
             deployment.annotations.extend(annotations);
             let before = register.active(&name).await?;
-            let deployment = register.store.deploy(&name, deployment).await?;
+            let touched = register.touched_by(&classes).await?;
+            let deployment = register.store.deploy(&name, deployment, classes).await?;
             register.publish().await?;
             register.retire_unless_active(before, &deployment);
+            register.retire(touched);
             let url = register.url(&name);
             tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
             Ok(deployment)
@@ -318,7 +336,7 @@ impl Register {
         upload: Upload,
         origin: Origin,
         intent: Intent,
-    ) -> Result<(Script, Version), WorkersError> {
+    ) -> Result<Kept, WorkersError> {
         let existing = self.store.script(name).await?;
         if existing.is_none() && intent == Intent::Keep {
             return Err(WorkersError::ScriptMissing);
@@ -327,10 +345,12 @@ impl Register {
             return Err(WorkersError::MigrationNeedsDeployment);
         }
         self.check_alias(name, &upload).await?;
-        let classes = self.migrated(name, upload.migrations).await?;
+        let migrated = self.migrated(name, upload.migrations).await?;
+        let (classes, declared) = self.declared(name, migrated, upload.exports, intent).await?;
         let draft = Draft {
             bindings: self.resolve(name, upload.bindings, &upload.kept_types).await?,
             classes,
+            declared,
             entry: upload.entry,
             compatibility: upload.compatibility,
             hints: upload.hints,
@@ -383,6 +403,56 @@ impl Register {
         Ok(())
     }
 
+    /// The script's classes as a declaration makes them if the code exports what it says; a version that is only kept
+    /// changes none.
+    pub(crate) async fn declared(
+        &self,
+        name: &ScriptName,
+        before: Classes,
+        exports: Option<Exports>,
+        intent: Intent,
+    ) -> Result<(Classes, Option<(Exports, Standing)>), WorkersError> {
+        let Some(exports) = exports else { return Ok((before, None)) };
+        let standing = self.standing(name, &exports).await?;
+        let classes = match intent {
+            Intent::Deploy => exports.reconcile(name, &standing, |class| exports.is_live(class))?,
+            Intent::Keep => before,
+        };
+        Ok((classes, Some((exports, standing))))
+    }
+
+    /// What a declaration is held against.
+    async fn standing(&self, name: &ScriptName, exports: &Exports) -> Result<Standing, WorkersError> {
+        let mut standing = Standing { classes: self.store.classes(name).await?, ..Standing::default() };
+        for other in exports.scripts().filter(|other| *other != name) {
+            if self.store.script(other).await?.is_some() {
+                standing.others.insert(other.clone(), self.store.classes(other).await?);
+            }
+        }
+        for hint in self.store.hints(name).await? {
+            // What answers for the target must be able to run the objects.
+            if hint.source != *name
+                || hint.is_committed
+                || self.exports_class(&hint.target, &hint.class).await?
+            {
+                standing.hints.push(hint);
+            }
+        }
+        Ok(standing)
+    }
+
+    /// Whether all versions that answer for a script export a class.
+    async fn exports_class(&self, name: &ScriptName, class: &str) -> Result<bool, WorkersError> {
+        let active = self.active(name).await?;
+        for id in &active {
+            let version = self.store.version(name, *id).await?;
+            if !version.is_some_and(|version| version.manifest.classes.iter().any(|known| known == class)) {
+                return Ok(false);
+            }
+        }
+        Ok(!active.is_empty())
+    }
+
     /// Tries a version, and commits and publishes it. The caller holds the script's lock.
     pub(crate) async fn keep(
         &self,
@@ -390,25 +460,36 @@ impl Register {
         draft: Draft,
         origin: Origin,
         intent: Intent,
-    ) -> Result<(Script, Version), WorkersError> {
+    ) -> Result<Kept, WorkersError> {
         let own_classes = draft.bindings.into_iter().map(|binding| own_class(name, binding));
         let draft = Draft { bindings: own_classes.collect(), ..draft };
         for binding in &draft.bindings {
             if let BindingKind::ObjectClass(target) = &binding.kind {
+                let declared = draft.declared.as_ref().filter(|_| intent == Intent::Keep);
+                if declared.is_some_and(|(exports, _)| exports.is_live(&target.class))
+                    && !draft.classes.has(&target.class)
+                {
+                    let (binding, class) = (binding.name.clone(), target.class.clone());
+                    return Err(WorkersError::BindingNeedsDeployment { binding, class });
+                }
                 draft.classes.check_bound(&target.class)?;
             }
         }
         let created_ms = self.clock.unix_ms();
         let mut annotations = draft.annotations;
         annotations.insert("workers/triggered_by".to_owned(), draft.trigger.to_owned());
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             entry: draft.entry,
             compatibility: draft.compatibility,
             bindings: draft.bindings.iter().map(binding::describe).collect(),
             annotations,
             hints: draft.hints,
             classes: draft.classes.now.iter().map(|class| class.name.clone()).collect(),
+            exports: draft.declared.as_ref().map(|(exports, _)| exports.clone()),
         };
+        if let Some((exports, standing)) = &draft.declared {
+            manifest.classes = exports.named(&standing.classes);
+        }
         let worker = WorkerVersion {
             script: name.clone(),
             id: self.store.draw_version_id(name).await?,
@@ -417,11 +498,23 @@ impl Register {
             bindings: draft.bindings,
             entry: manifest.entry.clone(),
             modules: draft.modules,
-            objects: Self::objects_to_try(&draft.classes),
+            objects: Self::objects_to_try(&draft.classes, &manifest.classes),
         };
         let id = worker.id;
         let Trial { startup_ms, missing_classes } = self.runtime()?.trial(&worker).await?;
-        draft.classes.check_exports(&missing_classes)?;
+        manifest.classes.retain(|class| !missing_classes.contains(class));
+        let classes = match &draft.declared {
+            Some((exports, standing)) if intent == Intent::Deploy => {
+                exports
+                    .reconcile(name, standing, |class| manifest.classes.iter().any(|known| known == class))?
+            }
+            // It is held against what there will be when it is deployed.
+            Some(_) => draft.classes,
+            None => {
+                draft.classes.check_exports(&missing_classes)?;
+                draft.classes
+            }
+        };
         fault::point("workers: tried");
         let version = Version {
             id,
@@ -439,8 +532,11 @@ impl Register {
             deployment.annotations.extend(message.map(|(name, text)| (name.clone(), text.clone())));
             deployment
         });
-        let (settings, classes) = (draft.settings, draft.classes);
-        self.settle(NewVersion { worker, version, settings, deployment, classes }).await
+        let report = classes.change.as_ref().and_then(|change| change.report.clone());
+        let settings = draft.settings;
+        let (script, version) =
+            self.settle(NewVersion { worker, version, settings, deployment, classes }).await?;
+        Ok(Kept { script, version, report })
     }
 
     /// Commits, publishes and retires what no longer answers.
@@ -449,10 +545,7 @@ impl Register {
         let id = new.worker.id;
         let deployment = new.deployment.clone();
         let before = self.active(&name).await?;
-        let mut givers = Vec::new();
-        for source in new.classes.change.iter().flat_map(|change| &change.sources) {
-            givers.extend(self.active(source).await?);
-        }
+        let touched = self.touched_by(&new.classes).await?;
         let committed = self.store.commit(new).await;
         if committed.is_err() {
             // The trial's process runs a version that does not exist.
@@ -463,12 +556,24 @@ impl Register {
         if let Some(deployment) = &deployment {
             self.retire_unless_active(before, deployment);
         }
-        // Whoever asks for one of these starts it anew, without what it has given away.
-        self.retire(givers);
+        self.retire(touched);
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
         let url = self.url(&name);
         tracing::info!(script = %name, version = %id, url, "{verb} Worker `{name}`");
         Ok((script, version))
+    }
+
+    /// What answers for other scripts whose classes come or go: whoever asks for one of these starts it anew, with the
+    /// classes that it has then.
+    async fn touched_by(&self, classes: &Classes) -> Result<Vec<VersionId>, WorkersError> {
+        let mut touched = Vec::new();
+        if let Some(change) = &classes.change {
+            let targets = change.given.iter().map(|(_, target, _)| target);
+            for script in change.sources.iter().chain(targets) {
+                touched.extend(self.active(script).await?);
+            }
+        }
+        Ok(touched)
     }
 
     /// Turns declared bindings into bindings: takes over what is inherited or kept, and checks what each names.
@@ -583,27 +688,69 @@ impl Register {
         Ok(())
     }
 
-    /// Whether these versions may run the script's Durable Objects.
-    async fn check_objects(&self, name: &ScriptName, portions: &[Portion]) -> Result<(), WorkersError> {
-        let classes = self.store.classes(name).await?;
-        if !classes.is_empty() && 1 < portions.len() {
+    /// What the versions of a deployment declare of Durable Object classes, which is the same in all of them.
+    async fn exports_of(
+        &self,
+        name: &ScriptName,
+        portions: &[Portion],
+    ) -> Result<Option<Exports>, WorkersError> {
+        let mut declared = Vec::new();
+        for portion in portions {
+            // One that is not there is refused when it is to be deployed.
+            let version = self.store.version(name, portion.version_id).await?;
+            declared.extend(version.map(|version| version.manifest.exports));
+        }
+        let first = declared.pop();
+        match declared.iter().all(|other| Some(other) == first.as_ref()) {
+            true => Ok(first.flatten()),
+            false => Err(WorkersError::ExportsDiffer),
+        }
+    }
+
+    /// Whether these versions may run the script's Durable Objects, and what becomes of its classes.
+    async fn check_objects(
+        &self,
+        name: &ScriptName,
+        portions: &[Portion],
+        exports: Option<&Exports>,
+    ) -> Result<Classes, WorkersError> {
+        let mut versions = Vec::new();
+        for portion in portions {
+            versions.extend(self.store.version(name, portion.version_id).await?);
+        }
+        let classes = match exports {
+            Some(exports) => {
+                let standing = self.standing(name, exports).await?;
+                let exporting = |class: &str| {
+                    versions.iter().all(|version| version.manifest.classes.iter().any(|known| known == class))
+                };
+                exports.reconcile(name, &standing, exporting)?
+            }
+            None => Classes { now: self.store.classes(name).await?, change: None },
+        };
+        if !classes.now.is_empty() && 1 < portions.len() {
             return Err(WorkersError::Rejected(
                 "a deployment of several versions of a Worker with Durable Objects is not supported by this \
                  version of Skerry yet: deploy one version with 100 %"
                     .to_owned(),
             ));
         }
-        for portion in portions {
-            let version = self.store.version(name, portion.version_id).await?;
-            // One that is not there is refused when it is to be deployed.
-            version.map_or(Ok(()), |version| check_deployable(&version, &classes))?;
+        for version in &versions {
+            check_deployable(version, &classes.now)?;
         }
-        Ok(())
+        Ok(classes)
     }
 
-    /// What a trial is told of the classes: they are in no namespace yet, and nobody's home.
-    fn objects_to_try(classes: &Classes) -> Option<Objects> {
-        let classes = classes.now.clone();
+    /// What a trial is told of the classes, and of others that it is to look for: they are in no namespace yet, and nobody's
+    /// home.
+    fn objects_to_try(classes: &Classes, names: &[String]) -> Option<Objects> {
+        let mut classes = classes.now.clone();
+        for name in names {
+            if classes.iter().all(|class| class.name != *name) {
+                let (namespace, name) = (ObjectNamespaceId::random(), name.clone());
+                classes.push(ObjectClass { namespace, name, has_sql: true });
+            }
+        }
         (!classes.is_empty()).then(|| Objects { home: ScriptTag::random(), classes, is_owner: false })
     }
 

@@ -4,7 +4,7 @@ use model::{ObjectClass, ObjectNamespaceId, ScriptName, ScriptTag};
 use store::rusqlite::{Connection, params};
 
 use super::rows::parsed;
-use crate::{classes::Classes, error::WorkersError};
+use crate::{classes::Classes, error::WorkersError, exports::Hint};
 
 /// A namespace of Durable Objects, and whose it is.
 #[derive(Debug, Clone)]
@@ -50,7 +50,25 @@ pub(super) fn namespaces(db: &Connection) -> Result<Vec<ObjectNamespace>, Worker
     Ok(namespaces)
 }
 
-/// Writes what migrations have made of a script's classes.
+/// The transfers in which a script is source or target.
+pub(super) fn hints(db: &Connection, script: &str) -> Result<Vec<Hint>, WorkersError> {
+    let mut statement = db.prepare_cached(
+        "SELECT target, class, source, is_committed FROM workers_object_transfers WHERE ?1 IN (target, source)",
+    )?;
+    let mut rows = statement.query([script])?;
+    let mut hints = Vec::new();
+    while let Some(row) = rows.next()? {
+        hints.push(Hint {
+            target: parsed(&row.get::<_, String>(0)?, "script name")?,
+            class: row.get(1)?,
+            source: parsed(&row.get::<_, String>(2)?, "script name")?,
+            is_committed: row.get(3)?,
+        });
+    }
+    Ok(hints)
+}
+
+/// Writes what migrations or declared exports have made of a script's classes.
 pub(super) fn write_classes(
     db: &Connection,
     script: &str,
@@ -60,6 +78,20 @@ pub(super) fn write_classes(
     let Some(change) = &classes.change else { return Ok(()) };
     if let Some(tag) = &change.tag {
         db.execute("UPDATE workers_scripts SET migration_tag = ?2 WHERE name = ?1", params![script, tag])?;
+    }
+    for (namespace, target, class) in &change.given {
+        let values = params![namespace.as_str(), target.as_str(), class];
+        db.execute("UPDATE workers_object_namespaces SET script = ?2, class = ?3 WHERE id = ?1", values)?;
+        let sql = "UPDATE workers_object_transfers SET is_committed = TRUE WHERE target = ?1 AND class = ?2";
+        db.execute(sql, params![target.as_str(), class])?;
+    }
+    for class in &change.forgotten {
+        let sql = "DELETE FROM workers_object_transfers WHERE target = ?1 AND class = ?2";
+        db.execute(sql, params![script, class])?;
+    }
+    for (class, source) in &change.expected {
+        let sql = "INSERT OR REPLACE INTO workers_object_transfers VALUES (?1, ?2, ?3, FALSE)";
+        db.execute(sql, params![script, class, source.as_str()])?;
     }
     for known in self::classes(db, script)? {
         if classes.now.iter().all(|class| class.namespace != known.namespace) {
