@@ -3,7 +3,10 @@
 
 mod alarms;
 mod backups;
+mod crowd;
+mod exports;
 mod handover;
+mod linearizable;
 mod looking;
 mod migrations;
 mod refusals;
