@@ -29,6 +29,10 @@ use crate::{
 /// What rooms keep is for the server alone.
 const DATABASE_MODE: u32 = 0o600;
 
+/// SQLite's way to the file by which it belongs to this process alone: what its connections tell each other stays in our
+/// memory, and no read or commit asks the kernel for locks. Other processes are told that it is locked.
+pub const VFS: &str = "unix-excl";
+
 /// How a file is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -160,14 +164,14 @@ fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     drop(OpenOptions::new().write(true).create_new(true).mode(DATABASE_MODE).open(path));
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, VFS).map_err(failed)?;
     let refused = |cause: &str| Failure { tried: "open", file: path.to_owned(), cause: cause.to_owned() };
     if connection.is_readonly("main").map_err(failed)? {
         return Err(StoreError::ReadOnly(refused("no permission to write to it")));
     }
     let mode = configure_for_writing(&connection).map_err(failed)?;
     if mode != "wal" {
-        return Err(StoreError::Sqlite(refused("its file system cannot share memory: use a local disk")));
+        return Err(StoreError::Sqlite(refused("it cannot have a log beside it: use a local disk")));
     }
     Ok(connection)
 }

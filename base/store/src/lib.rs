@@ -11,7 +11,7 @@ mod readers;
 mod vault;
 mod writer;
 
-pub use database::{Database, Options};
+pub use database::{Database, Options, VFS};
 pub use error::{Failure, StoreError};
 pub use files::{atomic_write, create_folder, sync_folder};
 pub use migration::Migration;

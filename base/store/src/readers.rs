@@ -8,7 +8,11 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use crate::{StoreError, database::configure, error::working_on};
+use crate::{
+    StoreError,
+    database::{VFS, configure},
+    error::working_on,
+};
 
 /// Prepared statements that a connection keeps; more than any room has.
 pub(crate) const STATEMENTS_CACHED_MAX: usize = 64;
@@ -67,7 +71,7 @@ impl Readers {
 fn open(file: &Path) -> Result<Connection, StoreError> {
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(file, flags)?;
+        let connection = Connection::open_with_flags_and_vfs(file, flags, VFS)?;
         configure(&connection)?;
         Ok(connection)
     };

@@ -3,22 +3,18 @@
 
 use std::{fs, sync::Arc};
 
-use bytes::Bytes;
-use http::{Method, Request, header};
-use http_body_util::Full;
-use serde_json::{Value, json};
+use serde_json::Value;
 use testkit::{DataFolder, Server};
 
-use crate::support::{Client, SOON};
+use crate::{d1, support::SOON};
 
 /// More points than any change has.
 const PASSAGES_MAX: u32 = 20;
 
 const SETUP: &str = "CREATE TABLE t (a INTEGER PRIMARY KEY, filler BLOB); INSERT INTO t (filler) VALUES (randomblob(9000)), (NULL)";
 
-/// What is imported, and its MD5.
+/// What is imported.
 const IMPORT: &str = "CREATE TABLE imported (a);\nINSERT INTO imported VALUES (1), (2);\n";
-const IMPORT_MD5: &str = "6e38dcf698cac16b6c9e1eb7219fb262";
 
 /// What the tables hold.
 const LOOK: &str = "SELECT (SELECT count(*) FROM t) AS rows, \
@@ -76,7 +72,8 @@ impl Stage {
                 "{what}: `{now}` after a crash at `{point}`"
             );
             let checked =
-                query(self.server(), &name, "PRAGMA quick_check; INSERT INTO t (filler) VALUES (NULL)").await;
+                d1::query(self.server(), &name, "PRAGMA quick_check; INSERT INTO t (filler) VALUES (NULL)")
+                    .await;
             assert_eq!(checked[0]["results"][0]["quick_check"], "ok", "{what}: after a crash at `{point}`");
             if is_through {
                 assert!(is_acknowledged && 1 < round, "{what} passes no point");
@@ -92,83 +89,43 @@ async fn a_crash_at_any_step_leaves_a_database_whole_and_what_was_acknowledged_i
     let mut stage = Stage::open().await;
     let write = async |server: &Server, name: &str| {
         let sql = "INSERT INTO t (filler) VALUES (NULL); DELETE FROM t WHERE filler IS NOT NULL; DELETE FROM t WHERE a = 2";
-        ask(server, Method::POST, &format!("{name}/query"), json!({ "sql": sql })).await.is_some()
+        d1::try_query(server, name, sql).await.is_some_and(|answer| answer.expect(200).status == 200)
     };
     stage.walk("write", write, ["2 0", "1 0"]).await;
     let restore = async |server: &Server, name: &str| {
         let Some(bookmark) = bookmark_before(server, name).await else { return false };
-        let path = format!("{name}/time_travel/restore?bookmark={bookmark}");
-        ask(server, Method::POST, &path, Value::Null).await.is_some()
+        d1::restore(server, name, &bookmark).await.is_some_and(|answer| answer.expect(200).status == 200)
     };
     stage.walk("restore", restore, ["2 0", "0 0"]).await;
+    let import = async |server: &Server, name: &str| is_complete(d1::import(server, name, IMPORT).await);
     stage.walk("import", import, ["2 0", "2 1"]).await;
-    let export = async |server: &Server, name: &str| {
-        let options = json!({"output_format": "polling", "dump_options": {}});
-        poll(server, &format!("{name}/export"), options).await.is_some()
-    };
+    let export = async |server: &Server, name: &str| is_complete(d1::export(server, name).await);
     stage.walk("export", export, ["2 0", "2 0"]).await;
     stage.server.expect("it runs").stop().await;
 }
 
 /// A database with a table that is filled in a commit of its own.
 async fn make(server: &Server, name: &str) {
-    let path = "/accounts/{account}/d1/database";
-    let _ = server.api(Method::POST, path, Some(&json!({ "name": name }))).await.expect(200);
+    d1::make(server, name).await;
     let (create, insert) = SETUP.split_once("; ").expect("two statements");
-    query(server, name, create).await;
-    query(server, name, insert).await;
+    d1::query(server, name, create).await;
+    d1::query(server, name, insert).await;
 }
 
 /// The bookmark of the state with an empty table: the newest but one.
 async fn bookmark_before(server: &Server, name: &str) -> Option<String> {
-    let now = ask(server, Method::GET, &format!("{name}/time_travel/bookmark"), Value::Null).await?;
-    let now = now["bookmark"].as_str()?;
-    Some(now.replacen("00000000-00000002", "00000000-00000001", 1))
+    Some(d1::bookmark(server, name).await?.replacen("00000000-00000002", "00000000-00000001", 1))
 }
 
-async fn import(server: &Server, name: &str) -> bool {
-    let path = format!("{name}/import");
-    let init = json!({"action": "init", "etag": IMPORT_MD5});
-    let Some(init) = ask(server, Method::POST, &path, init).await else { return false };
-    let url = init["upload_url"].as_str().expect("where to upload");
-    let target =
-        url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).expect("a path");
-    let upload = Request::put(target).header(header::HOST, server.api_address());
-    let upload = upload.body(Full::new(Bytes::from(IMPORT))).expect("a request");
-    let Some(uploaded) = Client::open(server.api_address()).await.send(upload).await else { return false };
-    let _ = uploaded.expect(200);
-    let ingest = json!({"action": "ingest", "etag": IMPORT_MD5, "filename": init["filename"]});
-    poll(server, &path, ingest).await.is_some()
-}
-
-/// Asks until what was begun is complete; `None` if the server is gone.
-async fn poll(server: &Server, path: &str, mut body: Value) -> Option<()> {
-    loop {
-        let told = ask(server, Method::POST, path, body.clone()).await?;
-        match told["status"].as_str() {
-            Some("complete") => return Some(()),
-            Some("active") => {}
-            _ => panic!("{path}: {told}"),
-        }
-        body["action"] = "poll".into();
-        body["current_bookmark"] = told["at_bookmark"].clone();
-    }
+/// Whether what was polled for is known to have come to its end.
+fn is_complete(told: Option<Value>) -> bool {
+    told.is_some_and(|told| {
+        assert_eq!(told["status"], "complete", "{told}");
+        true
+    })
 }
 
 async fn look(server: &Server, name: &str) -> String {
-    let row = query(server, name, LOOK).await[0]["results"][0].clone();
+    let row = d1::rows(server, name, LOOK).await[0].clone();
     format!("{} {}", row["rows"], row["imported"])
-}
-
-async fn query(server: &Server, name: &str, sql: &str) -> Value {
-    ask(server, Method::POST, &format!("{name}/query"), json!({ "sql": sql })).await.expect("the server runs")
-}
-
-/// The result of a call below the account's databases; `None` if the server is gone.
-async fn ask(server: &Server, method: Method, path: &str, body: Value) -> Option<Value> {
-    let request = server.api_request(method, &format!("/accounts/{{account}}/d1/database/{path}"));
-    let request = request.header(header::CONTENT_TYPE, "application/json");
-    let request = request.body(Full::new(Bytes::from(body.to_string()))).expect("a valid path");
-    let answer = Client::open(server.api_address()).await.send(request).await?;
-    Some(answer.expect(200).json()["result"].clone())
 }

@@ -18,9 +18,14 @@ pub(crate) struct Disk {
 impl Disk {
     /// `None`, said loudly, where mounting is not permitted.
     pub(crate) fn new(test: &str) -> Option<Self> {
+        Self::sized(test, 24)
+    }
+
+    /// The same with so many MiB of space.
+    pub(crate) fn sized(test: &str, mebibytes: usize) -> Option<Self> {
         let folder = Arc::new(DataFolder::new());
         let mut mount = command("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs"]).arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m,mode=700"), "tmpfs"]).arg(folder.path());
         if let Err(error) = run(&mut mount) {
             skip(&format!("{test}: a test disk cannot be mounted ({error}); run it as root"));
             return None;

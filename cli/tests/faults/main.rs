@@ -1,6 +1,9 @@
 //! What the whole server promises when something goes wrong: each test is one promise, kept through the public doors with
 //! the real engine behind them. What works when nothing goes wrong is shown elsewhere.
 
+mod d1;
+mod d1_disk;
+mod d1_kills;
 mod d1_ledger;
 mod d1_points;
 mod deploys;

@@ -4,17 +4,17 @@
 use axum::http::StatusCode;
 use store::{
     StoreError,
-    rusqlite::{self, ErrorCode, ffi},
+    rusqlite::{self, ffi},
 };
 use v4::ApiError;
 
 use crate::model::{
     DATABASE_BYTES_MAX, DATABASES_MAX, IMPORT_BYTES_MAX, NAME_BYTES_MAX, QUERY_DURATION_MAX,
-    RESULT_BYTES_MAX, STATEMENT_BYTES_MAX, TRANSFERS_MAX,
+    REQUEST_TEMPORARY_BYTES_MAX, RESULT_BYTES_MAX, STATEMENT_BYTES_MAX, TRANSFERS_MAX,
 };
 
 /// What can go wrong with a person's SQL.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum SqlError {
     /// What SQLite says, with its code's name.
     #[error("{0}")]
@@ -40,6 +40,10 @@ pub(crate) enum SqlError {
     Timeout,
     #[error("D1 DB exceeded its maximum size of {DATABASE_BYTES_MAX} bytes: SQLITE_FULL")]
     DatabaseFull,
+    #[error(
+        "D1 DB query needs more than {REQUEST_TEMPORARY_BYTES_MAX} bytes of temporary space to sort or group its rows: select fewer rows or columns, or let an index do it: SQLITE_FULL"
+    )]
+    TooMuchTemporary,
     #[error("D1 DB is overloaded. Too many requests queued.")]
     Overloaded,
     #[error("D1 DB is overloaded. Requests queued for too long.")]
@@ -54,13 +58,16 @@ pub(crate) enum SqlError {
         "To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs instead of the SQL BEGIN TRANSACTION or SAVEPOINT statements. The JavaScript API is safer because it will automatically roll back on exceptions, and because it interacts correctly with Durable Objects' automatic atomic write coalescing."
     )]
     TransactionStatement,
+    /// It is not the statement's fault.
+    #[error(transparent)]
+    Storage(StoreError),
 }
 
 /// What can go wrong in D1.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum D1Error {
     #[error("{0}")]
-    Sql(#[from] SqlError),
+    Sql(SqlError),
     #[error("The database {0} could not be found")]
     DatabaseMissing(String),
     #[error("A database with the name \"{0}\" already exists")]
@@ -97,7 +104,7 @@ pub(crate) enum D1Error {
     UploadMissing(String),
     #[error("this URL is not valid, was used already, or has expired")]
     UrlUnknown,
-    #[error("too many imports and exports at once; the limit is {TRANSFERS_MAX}")]
+    #[error("too many imports, exports, backups and restores at once; the limit is {TRANSFERS_MAX}")]
     TransfersTooMany,
     #[error("Currently processing a long-running export.")]
     Exporting,
@@ -112,22 +119,44 @@ pub(crate) enum D1Error {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for SqlError {
-    /// For errors of a person's statements; those of our own are [`StoreError`]s.
-    fn from(error: rusqlite::Error) -> Self {
-        match error {
+impl SqlError {
+    /// What a person is told of an error of their statements; those of our own are [`StoreError`]s.
+    pub(crate) fn told(error: &rusqlite::Error) -> Self {
+        Self::Sqlite(match error {
             rusqlite::Error::SqliteFailure(code, message) => {
-                let message = message.unwrap_or_else(|| code.to_string());
-                match code.code {
-                    ErrorCode::DiskFull => Self::DatabaseFull,
-                    _ => Self::Sqlite(with_code(&message, code)),
-                }
+                with_code(message.as_deref().unwrap_or(&code.to_string()), *code)
             }
-            rusqlite::Error::SqlInputError { error, msg, offset, .. } if 0 <= offset => {
-                Self::Sqlite(with_code(&format!("{msg} at offset {offset}"), error))
+            rusqlite::Error::SqlInputError { error, msg, offset, .. } if 0 <= *offset => {
+                with_code(&format!("{msg} at offset {offset}"), *error)
             }
-            rusqlite::Error::SqlInputError { error, msg, .. } => Self::Sqlite(with_code(&msg, error)),
-            other => Self::Sqlite(other.to_string()),
+            rusqlite::Error::SqlInputError { error, msg, .. } => with_code(msg, *error),
+            other => other.to_string(),
+        })
+    }
+
+    /// Whether an error says that the files cannot be used. A virtual table that finds its content wrong and a write that a
+    /// reader was asked for say so to their author alone.
+    pub(crate) fn is_of_storage(error: &rusqlite::Error) -> bool {
+        let Some(&code) = error.sqlite_error() else { return false };
+        match code.extended_code {
+            ffi::SQLITE_CORRUPT_VTAB | ffi::SQLITE_READONLY => false,
+            extended => matches!(
+                extended & 0xff,
+                ffi::SQLITE_CORRUPT
+                    | ffi::SQLITE_NOTADB
+                    | ffi::SQLITE_IOERR
+                    | ffi::SQLITE_CANTOPEN
+                    | ffi::SQLITE_READONLY
+            ),
+        }
+    }
+}
+
+impl From<SqlError> for D1Error {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Storage(error) => Self::Store(error),
+            error => Self::Sql(error),
         }
     }
 }
@@ -186,14 +215,24 @@ fn extended_name_of(code: i32) -> Option<&'static str> {
     })
 }
 
-/// What a person may know of a failure below D1's own rules; the whole of it goes to the log.
+/// What a person may know of a failure below D1's own rules, in the manner of Cloudflare's "Internal error in D1 DB storage
+/// caused object to be reset."; the whole of it goes to the log.
 fn store_failure(error: &StoreError) -> (StatusCode, &'static str) {
     match error {
-        StoreError::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "the server's disk is full"),
-        StoreError::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "the server's disk is read-only"),
-        StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
-        StoreError::Corrupt(_) | StoreError::Newer(_) | StoreError::Sqlite(_) | StoreError::File(_) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "internal error; the server's log says why")
+        StoreError::Full(_) => {
+            (StatusCode::INSUFFICIENT_STORAGE, "Internal error in D1 DB storage: the server's disk is full.")
+        }
+        StoreError::ReadOnly(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Internal error in D1 DB storage: the server's disk is read-only.",
+        ),
+        StoreError::Corrupt(_) | StoreError::Newer(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal error in D1 DB storage: a file of the database cannot be read; the server's log says which.",
+        ),
+        StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "The server is stopping."),
+        StoreError::Sqlite(_) | StoreError::File(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "Internal error in D1 DB storage; the server's log says why.")
         }
     }
 }

@@ -28,6 +28,11 @@ pub(crate) const COLUMNS_MAX: usize = 100;
 pub(crate) const PATTERN_BYTES_MAX: usize = 50;
 /// How long the statements of one request may run (Cloudflare: D1 limits).
 pub(crate) const QUERY_DURATION_MAX: Duration = Duration::from_secs(30);
+/// Bytes that the statements of one request may hold in temporary files, to sort and group what is more than memory: what
+/// Cloudflare's do within the 128 MB of an isolate is far less.
+pub(crate) const REQUEST_TEMPORARY_BYTES_MAX: u64 = 1_000_000_000;
+/// The same of all databases together, and of an import: enough for an index of the largest database.
+pub(crate) const TEMPORARY_BYTES_MAX: u64 = DATABASE_BYTES_MAX;
 /// Largest answer to one request in bytes (Cloudflare: D1 limits, query result size).
 pub(crate) const RESULT_BYTES_MAX: usize = 50_000_000;
 /// Statements of one batch: Cloudflare bounds the calls of one invocation at 1,000; batches are bounded in bytes.
@@ -42,7 +47,7 @@ pub(crate) const IMPORT_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long a URL for a file that comes or goes is valid (wrangler says so of exports).
 pub(crate) const SIGNED_URL_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Files that may lie ready to be imported or fetched, of all databases.
+/// Files that may lie ready to be imported, fetched or restored, of all databases.
 pub(crate) const TRANSFERS_MAX: usize = 64;
 
 /// A database's name, checked.

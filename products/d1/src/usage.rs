@@ -86,18 +86,15 @@ impl Usage {
         let now_ms = self.clock.unix_ms();
         let mut databases = self.databases();
         let usage = entry(&mut databases, database, now_ms);
-        for Ran { sql, meta, rows_returned, is_reading } in ran {
-            let sums = Sums {
-                read_queries: u64::from(*is_reading),
-                write_queries: u64::from(!is_reading),
-                rows_read: meta.rows_read,
-                rows_written: meta.rows_written,
-                rows_returned: *rows_returned,
-                duration_ms: meta.duration,
-            };
-            usage.bytes = meta.size_after;
+        // A batch is mostly one statement again and again.
+        for same in ran.chunk_by(|one, next| one.sql == next.sql) {
+            let mut sums = Sums::default();
+            for ran in same {
+                sums.add(ran.into());
+                usage.bytes = ran.meta.size_after;
+            }
             usage.hours.add(now_ms, sums);
-            usage.statement(sql, now_ms).hours.add(now_ms, sums);
+            usage.statement(&same[0].sql, now_ms).hours.add(now_ms, sums);
             self.totals.add(sums);
         }
     }
@@ -221,6 +218,19 @@ impl Sums {
     }
 }
 
+impl From<&Ran> for Sums {
+    fn from(Ran { meta, rows_returned, is_reading, .. }: &Ran) -> Self {
+        Self {
+            read_queries: u64::from(*is_reading),
+            write_queries: u64::from(!is_reading),
+            rows_read: meta.rows_read,
+            rows_written: meta.rows_written,
+            rows_returned: *rows_returned,
+            duration_ms: meta.duration,
+        }
+    }
+}
+
 impl Totals {
     fn add(&self, sums: Sums) {
         self.queries_read.fetch_add(sums.read_queries, Ordering::Relaxed);
@@ -242,7 +252,7 @@ mod tests {
 
     fn ran(sql: String) -> Ran {
         let meta = Meta { rows_read: 2, duration: 0.5, size_after: 4096, ..Meta::default() };
-        Ran { sql, meta, rows_returned: 1, is_reading: true }
+        Ran { sql: sql.into(), meta, rows_returned: 1, is_reading: true }
     }
 
     #[test]

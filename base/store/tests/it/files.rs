@@ -30,8 +30,9 @@ async fn what_is_kept_is_for_our_own_user_alone() {
     let path = folder.path().join("room/a.sqlite");
     let database = crate::open(&path);
     crate::put(&database, 1).await.unwrap();
-    for (name, mode) in [("", 0o700), ("a.sqlite", 0o600), ("a.sqlite-wal", 0o600), ("a.sqlite-shm", 0o600)] {
+    for (name, mode) in [("", 0o700), ("a.sqlite", 0o600), ("a.sqlite-wal", 0o600)] {
         let metadata = std::fs::metadata(folder.path().join("room").join(name)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, mode, "{name}");
     }
+    assert!(!folder.path().join("room/a.sqlite-shm").exists(), "other processes are told nothing");
 }

@@ -129,7 +129,14 @@ impl History {
         // What is not durable must not be archived: a power failure could take it from the database alone.
         log.sync()?;
         super::step("d1 history: log synced");
-        self.append(archive, &log, from, found)
+        let appended = self.append(archive, &log, from, found);
+        if appended.is_err()
+            && let Some(tail) = &archive.tail
+        {
+            // The next batch would cut it off too, but until then it takes space of a disk that may be full.
+            let _ = tail.cut();
+        }
+        appended
     }
 
     /// Appends the commits that a survey found to the newest segment, as one batch.
@@ -214,7 +221,7 @@ impl Connections {
     fn open(database: &Path) -> store::rusqlite::Result<Self> {
         let open = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(database, flags)?;
+            let connection = Connection::open_with_flags_and_vfs(database, flags, store::VFS)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.busy_timeout(READERS_WAIT_MAX)?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -1,6 +1,6 @@
 //! Base copies: the whole state after a commit in one file, so that a restore need not read what came before, and it can go.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use store::{StoreError, sync_folder};
 
@@ -10,6 +10,20 @@ use super::{
     file::{Listing, Tail, base_path, segment_path},
     record::Builder,
 };
+
+/// A base that is being written.
+const UNFINISHED: &str = "base.new";
+
+/// Removes what a crash left of a base that was being written.
+pub(super) fn remove_unfinished(folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join(UNFINISHED);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::file("remove", &path, &error))
+        }
+        _ => Ok(()),
+    }
+}
 
 impl History {
     /// Makes a base of what is archived, if enough lies behind the last one. Says whether it did.
@@ -34,7 +48,7 @@ impl History {
 
     /// Makes the base that holds the state after commit `sequence`, from the base before it and segments.
     pub(super) fn make_base(&self, sequence: u64) -> Result<(), StoreError> {
-        let unfinished = self.folder.join("base.new");
+        let unfinished = self.folder.join(UNFINISHED);
         let written = self.write_base(sequence, &unfinished);
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);

@@ -275,7 +275,7 @@ impl Tail {
     }
 
     /// Ends the file behind the last seal.
-    fn cut(&self) -> Result<(), StoreError> {
+    pub(super) fn cut(&self) -> Result<(), StoreError> {
         let failed = |error: io::Error| StoreError::file("cut", &self.path, &error);
         if self.file.metadata().map_err(failed)?.len() > self.length {
             self.file.set_len(self.length).map_err(failed)?;

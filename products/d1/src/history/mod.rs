@@ -129,6 +129,7 @@ impl History {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         store::create_folder(folder)?;
+        base::remove_unfinished(folder)?;
         let log = log_of(database);
         let tail = archive::open_tail(folder, &log)?;
         let seal = tail.as_ref().map(file::Tail::seal).unwrap_or_default();

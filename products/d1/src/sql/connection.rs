@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use store::rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
+use store::rusqlite::{self, Connection, OpenFlags, config::DbConfig, ffi, limits::Limit};
 use tasks::Clock;
 
-use super::Guard;
+use super::{Guard, space};
 use crate::model::{
     COLUMNS_MAX, DATABASE_BYTES_MAX, PARAMETERS_MAX, PATTERN_BYTES_MAX, STATEMENT_BYTES_MAX, VALUE_BYTES_MAX,
 };
@@ -16,7 +16,7 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 /// Prepared statements that a connection keeps.
 const STATEMENTS_CACHED_MAX: usize = 64;
 
-/// Memory for pages that a connection keeps, in KiB; what sorts and groups beyond it goes to a temporary file.
+/// Memory for pages that a connection keeps, in KiB; what sorts and groups beyond it goes to temporary files (see [`space`]).
 const CACHE_KIB: i32 = 2_000;
 
 /// What a connection may do.
@@ -27,27 +27,30 @@ pub(crate) enum Access {
 }
 
 /// Opens a database's file; one that writes makes it.
-pub(crate) fn open(
-    file: &Path,
-    access: Access,
-    clock: Clock,
-) -> store::rusqlite::Result<(Connection, Guard)> {
+pub(crate) fn open(file: &Path, access: Access, clock: Clock) -> rusqlite::Result<(Connection, Guard)> {
     let flags = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     };
-    let mut connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    space::register()?;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags_and_vfs(file, flags, space::NAME)?;
+    // SQLite opens for reading what it may not write.
+    if access == Access::Write && connection.is_readonly("main")? {
+        let read_only = ffi::Error::new(ffi::SQLITE_READONLY);
+        return Err(rusqlite::Error::SqliteFailure(read_only, None));
+    }
     configure(&connection)?;
     if access == Access::Write {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "max_page_count", DATABASE_BYTES_MAX / PAGE_BYTES)?;
     }
     limit(&connection)?;
-    let guard = Guard::on(&mut connection, clock)?;
+    let guard = Guard::on(&mut connection, file, clock)?;
     Ok((connection, guard))
 }
 
-fn configure(connection: &Connection) -> store::rusqlite::Result<()> {
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -62,7 +65,7 @@ fn configure(connection: &Connection) -> store::rusqlite::Result<()> {
 }
 
 /// What workerd sets too, so that a statement that is too much there is too much here.
-fn limit(connection: &Connection) -> store::rusqlite::Result<()> {
+fn limit(connection: &Connection) -> rusqlite::Result<()> {
     let small = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let limits = [
         (Limit::SQLITE_LIMIT_LENGTH, small(VALUE_BYTES_MAX)),

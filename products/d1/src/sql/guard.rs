@@ -2,6 +2,7 @@
 //! take for the one who runs the statements.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
@@ -9,13 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use store::rusqlite::{
-    self, Connection,
-    hooks::{AuthAction, AuthContext, Authorization},
+use store::{
+    Failure, StoreError,
+    rusqlite::{
+        self, Connection, ErrorCode,
+        hooks::{AuthAction, AuthContext, Authorization},
+    },
 };
 use tasks::Clock;
 
-use crate::error::SqlError;
+use super::space::{self, Refusal};
+use crate::{
+    error::SqlError,
+    model::{IMPORT_DURATION_MAX, QUERY_DURATION_MAX, REQUEST_TEMPORARY_BYTES_MAX, TEMPORARY_BYTES_MAX},
+};
 
 /// Steps of SQLite's virtual machine between two looks at the clock: about 10 µs.
 const STEPS_PER_LOOK: i32 = 1_000;
@@ -69,6 +77,7 @@ pub(crate) struct Guard(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    file: PathBuf,
     clock: Clock,
     origin: Instant,
     /// Nanoseconds after `origin` at which statements are stopped.
@@ -109,6 +118,22 @@ impl Drop for Waiting {
     }
 }
 
+/// What statements may use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
+    pub(super) duration: Duration,
+    pub(super) temporary_bytes: u64,
+}
+
+impl Allowance {
+    /// Those of a request.
+    pub(crate) const REQUEST: Self =
+        Self { duration: QUERY_DURATION_MAX, temporary_bytes: REQUEST_TEMPORARY_BYTES_MAX };
+    /// Those of an import.
+    pub(crate) const IMPORT: Self =
+        Self { duration: IMPORT_DURATION_MAX, temporary_bytes: TEMPORARY_BYTES_MAX };
+}
+
 /// Why statements were stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stopped {
@@ -121,8 +146,9 @@ pub(crate) enum Stopped {
 
 impl Guard {
     /// Puts a guard on a connection.
-    pub(crate) fn on(connection: &mut Connection, clock: Clock) -> rusqlite::Result<Self> {
+    pub(crate) fn on(connection: &mut Connection, file: &Path, clock: Clock) -> rusqlite::Result<Self> {
         let state = Arc::new(State {
+            file: file.to_owned(),
             origin: clock.monotonic(),
             clock,
             until_ns: AtomicU64::new(u64::MAX),
@@ -141,11 +167,13 @@ impl Guard {
         Ok(Self(state))
     }
 
-    /// From now on, statements may run for `limit`, or until nobody waits for them any more; quick ones are given up long
-    /// before.
-    pub(crate) fn begin(&self, limit: Duration, is_quick: bool, caller: &Caller) {
+    /// From now on, the statements of this thread may use what is allowed, or run until nobody waits for them any more; quick
+    /// ones are given up long before.
+    pub(crate) fn begin(&self, allowance: Allowance, is_quick: bool, caller: &Caller) {
+        space::begin(allowance.temporary_bytes);
         *self.0.caller() = caller.clone();
-        let until = self.0.elapsed_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
+        let limit_ns = u64::try_from(allowance.duration.as_nanos()).unwrap_or(u64::MAX);
+        let until = self.0.elapsed_ns().saturating_add(limit_ns);
         self.0.until_ns.store(until, Ordering::Relaxed);
         self.0.looks_left.store(if is_quick { QUICK_LOOKS_MAX } else { u32::MAX }, Ordering::Relaxed);
         self.0.stopped.store(0, Ordering::Relaxed);
@@ -191,7 +219,26 @@ impl Guard {
         } else if self.0.is_transaction_refused.load(Ordering::Relaxed) {
             SqlError::TransactionStatement
         } else {
-            error.into()
+            self.explain_code(&error)
+        }
+    }
+
+    fn explain_code(&self, error: &rusqlite::Error) -> SqlError {
+        let file = &self.0.file;
+        if error.sqlite_error_code() != Some(ErrorCode::DiskFull) {
+            let is_of_storage = SqlError::is_of_storage(error);
+            let storage = || SqlError::Storage(StoreError::sqlite("use", file, error));
+            return if is_of_storage { storage() } else { SqlError::told(error) };
+        }
+        match space::refusal() {
+            None => SqlError::DatabaseFull,
+            Some(Refusal::Limit) => SqlError::TooMuchTemporary,
+            Some(Refusal::LogDisk) => SqlError::Storage(StoreError::sqlite("write to", file, error)),
+            Some(Refusal::TemporaryDisk) => SqlError::Storage(StoreError::Full(Failure {
+                tried: "write a temporary file for",
+                file: file.clone(),
+                cause: error.to_string(),
+            })),
         }
     }
 }

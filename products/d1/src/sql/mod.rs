@@ -7,12 +7,13 @@ mod guard;
 pub(crate) mod ours;
 mod run;
 mod script;
+mod space;
 mod split;
 mod values;
 
 pub(crate) use connection::{Access, open};
 pub(crate) use figures::Plans;
-pub(crate) use guard::{Caller, Guard};
+pub(crate) use guard::{Allowance, Caller, Guard};
 pub(crate) use run::{Done, Elsewhere, Ending, Ran, Results, SERVED_BY, Work, run};
 pub(crate) use script::{
     Script, ScriptError, ScriptStatement, Sums, database_bytes, execute, with_long_statements,

@@ -1,8 +1,8 @@
 //! Running the statements of one request and writing what they answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use store::rusqlite::{Connection, Rows, Statement};
+use store::rusqlite::{CachedStatement, Connection, Rows, Statement};
 use tasks::Clock;
 
 use super::{
@@ -52,7 +52,7 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) struct Ran {
     /// Its text.
-    pub(crate) sql: String,
+    pub(crate) sql: Arc<str>,
     pub(crate) meta: Meta,
     pub(crate) rows_returned: u64,
     pub(crate) is_reading: bool,
@@ -94,6 +94,7 @@ pub(crate) fn run(
         out: vec![b'['],
         shown: Vec::new(),
         ran: Vec::new(),
+        last: None,
     };
     for query in work.queries.iter().filter(|query| !query.is_empty()) {
         if let Some(elsewhere) = runner.query(query, work)? {
@@ -117,9 +118,17 @@ struct Runner<'a> {
     /// Where in `out` each result ends, and which of `ran` it is of.
     shown: Vec<(usize, usize)>,
     ran: Vec<Ran>,
+    /// What ran last, since a batch is mostly one statement again and again.
+    last: Option<Compiled<'a>>,
 }
 
-impl Runner<'_> {
+/// A statement that may be run.
+struct Compiled<'a> {
+    sql: Arc<str>,
+    statement: CachedStatement<'a>,
+}
+
+impl<'a> Runner<'a> {
     fn query(&mut self, query: &Query, work: &Work) -> Result<Option<Elsewhere>, SqlError> {
         let mut text = query.sql.as_str();
         while let Some(Piece::Statement(statement, rest)) = next_statement(text, true) {
@@ -151,8 +160,7 @@ impl Runner<'_> {
         is_last: bool,
         format: Format,
     ) -> Result<Option<Elsewhere>, SqlError> {
-        let sql = ours::theirs(sql);
-        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.guard.explain(error))?;
+        let Compiled { sql, mut statement } = self.compiled(ours::theirs(sql))?;
         let is_pragma = self.guard.was_pragma();
         let is_reading = statement.readonly();
         if !is_reading && self.connection.is_readonly("main").unwrap_or(false) {
@@ -163,7 +171,7 @@ impl Runner<'_> {
         }
         let changes_before = self.connection.total_changes();
         let row_before = self.last_row();
-        let may_change_schema = !is_reading && !is_about_rows(sql);
+        let may_change_schema = !is_reading && !is_about_rows(&sql);
         let schema_before = if may_change_schema { self.pragma(ours::SCHEMA_VERSION)? } else { 0 };
         let began = self.clock.monotonic();
         self.out.extend_from_slice(br#"{"success":true,"results":"#);
@@ -183,7 +191,7 @@ impl Runner<'_> {
             // Most do what they do when they are compiled.
             statement.discard();
         } else {
-            drop(statement);
+            self.last = Some(Compiled { sql: Arc::clone(&sql), statement });
         }
         let changes = self.connection.total_changes() - changes_before;
         let has_new_schema = may_change_schema && self.pragma(ours::SCHEMA_VERSION)? != schema_before;
@@ -201,14 +209,25 @@ impl Runner<'_> {
             changed_db: 0 < changes || last_row_id != row_before || has_new_schema,
             // Known at the end: a request is one transaction.
             size_after: 0,
-            rows_read: rows_visited(self.connection, sql),
+            rows_read: rows_visited(self.connection, &sql),
             // A new schema is at least a row of its own.
-            rows_written: self.guard.ours(|| self.plans.rows_written(self.connection, sql, changes))
+            rows_written: self.guard.ours(|| self.plans.rows_written(self.connection, &sql, changes))
                 + u64::from(has_new_schema),
             total_attempts: 1,
         };
-        self.ran.push(Ran { sql: sql.to_owned(), meta, rows_returned, is_reading });
+        self.ran.push(Ran { sql, meta, rows_returned, is_reading });
         Ok(None)
+    }
+
+    fn compiled(&mut self, sql: &str) -> Result<Compiled<'a>, SqlError> {
+        match self.last.take() {
+            Some(last) if *last.sql == *sql => Ok(last),
+            _ => {
+                let statement = self.connection.prepare_cached(sql);
+                let statement = statement.map_err(|error| self.guard.explain(error))?;
+                Ok(Compiled { sql: sql.into(), statement })
+            }
+        }
     }
 
     /// Puts the results together, each with what its statement did.
@@ -242,7 +261,8 @@ impl Runner<'_> {
     }
 
     fn pragma(&self, sql: &str) -> Result<u64, SqlError> {
-        Ok(self.guard.ours(|| self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)))?)
+        let asked = self.guard.ours(|| self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)));
+        asked.map_err(|error| self.guard.explain(error))
     }
 }
 

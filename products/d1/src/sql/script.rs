@@ -147,7 +147,7 @@ pub(crate) fn execute(
         return Err(SqlError::WrongParameters);
     }
     let may_change_schema = !statement.readonly() && !is_insert(sql);
-    let schema = || guard.ours(|| pragma(connection, ours::SCHEMA_VERSION));
+    let schema = || guard.ours(|| pragma(connection, ours::SCHEMA_VERSION)).map_err(explain);
     if may_change_schema && sums.schema.is_none() {
         sums.schema = Some(schema()?);
     }

@@ -2,7 +2,7 @@
 //! own time when it grows faster than that.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -19,18 +19,29 @@ const FRAMES_HIGH: u32 = 16_384;
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     history: Arc<History>,
+    /// Held by the one that runs; whether there are to be no more.
+    is_over: Mutex<bool>,
     is_running: AtomicBool,
-    is_failing: AtomicBool,
     /// Frames at the last time.
     frames: AtomicU32,
+    /// Frames when it was last told that the log cannot be archived; 0 if it can.
+    told_frames: AtomicU32,
+    is_untidy: AtomicBool,
     history_bytes: AtomicU64,
 }
 
 impl Checkpoints {
     pub(super) fn new(history: Arc<History>) -> Result<Self, StoreError> {
-        let (is_running, is_failing) = (AtomicBool::new(false), AtomicBool::new(false));
         let history_bytes = AtomicU64::new(history.bytes()?);
-        Ok(Self { history, is_running, is_failing, frames: AtomicU32::new(0), history_bytes })
+        Ok(Self {
+            history,
+            is_over: Mutex::default(),
+            is_running: AtomicBool::default(),
+            frames: AtomicU32::default(),
+            told_frames: AtomicU32::default(),
+            is_untidy: AtomicBool::default(),
+            history_bytes,
+        })
     }
 
     /// Bytes of the history when it was last tidied.
@@ -58,23 +69,54 @@ impl Checkpoints {
         }
     }
 
-    /// The last one, before the database is closed.
+    /// The last one, before the database is closed; one that runs or waits in the background comes to nothing more.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
-        self.archive(How::Truncate)
-    }
-
-    fn archive(&self, how: How) -> Result<(), StoreError> {
-        self.history.checkpoint(how)?;
-        self.history.tidy()?;
-        self.history_bytes.store(self.history.bytes()?, Ordering::Relaxed);
+        let mut is_over = self.is_over();
+        *is_over = true;
+        self.history.checkpoint(How::Truncate)?;
+        self.tidy();
         Ok(())
     }
 
+    fn is_over(&self) -> MutexGuard<'_, bool> {
+        self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn run(&self, how: How) {
-        let outcome = self.archive(how);
-        let was_failing = self.is_failing.swap(outcome.is_err(), Ordering::Relaxed);
-        if let (Err(error), false) = (&outcome, was_failing) {
-            tracing::warn!(%error, "A database's log cannot be archived; it grows until that succeeds again");
+        let is_over = self.is_over();
+        if *is_over {
+            return;
+        }
+        let archived = self.history.checkpoint(how);
+        self.tell(archived.as_ref().err());
+        if archived.is_ok() {
+            self.tidy();
+        }
+    }
+
+    /// Says that the log cannot be archived, and again each time that it has become twice as long.
+    fn tell(&self, failure: Option<&StoreError>) {
+        let (told, frames) = (self.told_frames.load(Ordering::Relaxed), self.frames.load(Ordering::Relaxed));
+        let told = match failure {
+            None => 0,
+            Some(_) if told != 0 && frames < told.saturating_mul(2) => told,
+            Some(error) => {
+                tracing::warn!(%error, frames, "A database's log cannot be archived; it grows until that succeeds again");
+                frames.max(1)
+            }
+        };
+        self.told_frames.store(told, Ordering::Relaxed);
+    }
+
+    fn tidy(&self) {
+        let tidied = self.history.tidy().and_then(|()| self.history.bytes());
+        let was_untidy = self.is_untidy.swap(tidied.is_err(), Ordering::Relaxed);
+        match tidied {
+            Ok(bytes) => self.history_bytes.store(bytes, Ordering::Relaxed),
+            Err(_) if was_untidy => {}
+            Err(error) => {
+                tracing::warn!(%error, "A database's history cannot be tidied; it grows until that succeeds again");
+            }
         }
     }
 }

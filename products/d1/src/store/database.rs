@@ -18,7 +18,8 @@ use super::{
     checkpoints::Checkpoints,
     gate::Gate,
     readers::Readers,
-    writer::{Answer, Job, Progress, Queue, Writer, lock},
+    syncs::{Answer, Progress},
+    writer::{Job, Queue, Writer, lock},
 };
 use crate::{
     D1Error,
@@ -143,14 +144,16 @@ impl OpenDatabase {
         let closed = self.gate.close()?;
         let (job, answer) = job(work);
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || {
-            // A queue of its own: nobody's commit is to wait for the same sync.
+        let worked = tokio::task::spawn_blocking(move || {
+            // A queue of its own: it does not wait behind others, which the gate has wait.
             let alone = Mutex::<Queue>::default();
             if lock(&alone).push(job).is_ok() {
                 lock(&inner.writer).work_off(&alone, |frames| inner.checkpoints.notice(frames));
             }
             drop(closed);
         });
+        // Who is told is the next to ask, and finds the gate open.
+        drop(worked.await);
         outcome(answer).await
     }
 
@@ -184,11 +187,6 @@ impl OpenDatabase {
         self.inner.checkpoints.history_bytes()
     }
 
-    /// Where its files are.
-    pub(super) fn folder(&self) -> &Path {
-        self.inner.file.parent().unwrap_or_else(|| Path::new("."))
-    }
-
     /// Waits for its turn to restore a state.
     pub(super) async fn restoring(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.restoring.lock().await
@@ -198,9 +196,13 @@ impl OpenDatabase {
         Arc::clone(&self.inner.history)
     }
 
-    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more. Blocks on the disk.
+    /// Closes it: all that its log holds is archived and moved into the file. Nobody uses it any more, but what callers left
+    /// who went away may still wait or run; it comes to its end first, for the next to open the files must be alone. Blocks on
+    /// the disk.
     pub(super) fn close(self) -> Result<(), StoreError> {
         drop(self.readers);
+        let mut writer = lock(&self.inner.writer);
+        writer.work_off(&self.inner.queue, |_frames| {});
         self.inner.checkpoints.finish()
     }
 }

@@ -7,6 +7,7 @@ mod gate;
 mod open;
 mod readers;
 mod registry;
+mod syncs;
 mod time_travel;
 mod writer;
 

@@ -13,7 +13,7 @@ use crate::{
     D1Error,
     error::SqlError,
     model::QUERY_DURATION_MAX,
-    sql::{self, Access, Ending, Guard, Plans, Work, ours},
+    sql::{self, Access, Allowance, Ending, Guard, Plans, Work, ours},
 };
 
 /// Reads of one database at once; further ones wait.
@@ -97,15 +97,19 @@ impl Readers {
 impl Reader {
     fn run(&mut self, work: &Work, is_quick: bool, clock: &Clock, last_row: i64) -> Result<Ending, D1Error> {
         let Self { connection, guard, plans } = self;
-        guard.begin(QUERY_DURATION_MAX, is_quick, &work.caller);
+        guard.begin(Allowance::REQUEST, is_quick, &work.caller);
         // Several statements see one state.
         let is_whole = 1 < work.queries.len();
+        let run = |sql| {
+            let done = guard.ours(|| connection.prepare_cached(sql)?.execute([]));
+            done.map(drop).map_err(|error| guard.explain(error))
+        };
         if is_whole {
-            guard.ours(|| connection.prepare_cached(ours::BEGIN_READ)?.execute([]))?;
+            run(ours::BEGIN_READ)?;
         }
         let ending = sql::run(connection, guard, plans, work, clock, Some(last_row));
         if is_whole {
-            guard.ours(|| connection.prepare_cached(ours::COMMIT)?.execute([]))?;
+            run(ours::COMMIT)?;
         }
         Ok(ending?)
     }

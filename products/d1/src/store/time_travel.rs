@@ -1,15 +1,9 @@
 //! Finding a state in a database's history, and making it the present.
 
-use std::{fs, path::Path};
-
 use model::DatabaseId;
-use store::StoreError;
 
 use super::{Store, database::blocking};
 use crate::{D1Error, history::Sequence, model::Bookmark};
-
-/// The state that is to be restored, while it is put together.
-const RESTORED_FILE: &str = "restore.tmp";
 
 /// A state in a database's history.
 #[derive(Debug, Clone)]
@@ -56,33 +50,24 @@ impl Store {
     pub(crate) async fn restore(&self, id: DatabaseId, state: State) -> Result<Restored, D1Error> {
         let to = self.bookmark(id, state).await?;
         let database = self.open.get(id, || self.find(id)).await?;
-        let file = database.folder().join(RESTORED_FILE);
-        let (history, target) = (database.history(), file.clone());
+        let file = self.transfers.new_file()?;
+        let history = database.history();
         let _one_at_a_time = database.restoring().await;
-        blocking(move || {
-            remove(&target)?;
-            history.materialise(Sequence(to.commit), &target)
+        let file = blocking(move || {
+            history.materialise(Sequence(to.commit), file.path())?;
+            Ok::<_, D1Error>(file)
         })
         .await?;
         let history = database.history();
-        let source = file.clone();
-        let restored = database.write(move |writer| {
-            let before = history.newest();
-            Ok((before, writer.replace_with(&source)?))
-        });
-        let restored = restored.await;
-        blocking(move || remove(&file)).await?;
-        let (before, now) = restored?;
+        let (before, now) = database
+            .write(move |writer| {
+                let before = history.newest();
+                Ok((before, writer.replace_with(file.path())?))
+            })
+            .await?;
         let of = |commit: Sequence| Bookmark { commit: commit.0, database: id };
         tracing::info!(database = %id, to = %to, "A database was restored");
         Ok(Restored { now: of(now), before: of(before) })
-    }
-}
-
-fn remove(file: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(file) {
-        Err(error) if file.exists() => Err(StoreError::file("remove", file, &error)),
-        _ => Ok(()),
     }
 }
 

@@ -1,14 +1,13 @@
-//! The one connection that changes a database. Each request is a transaction of its own, committed without a sync; then one
-//! sync of the log covers all that wait, and only then are they answered. No thread is held while nothing is to be written.
+//! The one connection that changes a database. Each request is a transaction of its own, committed without a sync;
+//! one sync of the log then covers all that wait for it (see `syncs`). No thread is held while nothing is to be written.
 
 use std::{
     collections::VecDeque,
-    fs::File,
     io::Read,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -21,25 +20,19 @@ use store::{
 };
 use tasks::Clock;
 
+use super::syncs::{Answer, Progress, Syncs, WRITES_PER_SYNC_MAX};
 use crate::{
     D1Error,
     error::SqlError,
     history::{History, Limits, Sequence},
-    model::{IMPORT_DURATION_MAX, QUERY_DURATION_MAX},
     sql::{
-        self, Access, Caller, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement, Sums, Work,
-        ours,
+        self, Access, Allowance, Caller, Done, Ending, Guard, Plans, Script, ScriptError, ScriptStatement,
+        Sums, Work, ours,
     },
 };
 
 /// Requests that may wait to change a database.
 pub(super) const WRITES_WAITING_MAX: usize = 1024;
-
-/// Requests whose commits share a sync.
-const WRITES_PER_SYNC_MAX: usize = 256;
-
-/// Tells a caller, once it is known whether the sync succeeded.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// One caller's work.
 pub(super) type Job = Box<dyn FnOnce(&mut Writer) -> Answer + Send>;
@@ -71,41 +64,13 @@ impl Queue {
     }
 }
 
-/// How far the database's commits have come, in commits since it was opened.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Those that a reader may see.
-    begun: AtomicU64,
-    /// Those that are on disk.
-    synced: tokio::sync::watch::Sender<u64>,
-    /// The row that was inserted last.
-    last_row: AtomicI64,
-}
-
-impl Progress {
-    pub(super) fn last_row(&self) -> i64 {
-        self.last_row.load(Ordering::Relaxed)
-    }
-
-    /// Waits until all that a reader may have seen by now is on disk.
-    pub(super) async fn settled(&self) {
-        let seen = self.begun.load(Ordering::Acquire);
-        if *self.synced.borrow() < seen {
-            // It ends with the writer, which never ends before it has said so.
-            drop(self.synced.subscribe().wait_for(|synced| seen <= *synced).await);
-        }
-    }
-}
-
 /// The connection and what belongs to it.
 pub(crate) struct Writer {
     pub(super) connection: Connection,
     guard: Guard,
     plans: Plans,
     clock: Clock,
-    log_path: PathBuf,
-    /// Opened with the first commit.
-    log: Option<File>,
+    syncs: Arc<Syncs>,
     /// Frames in the log after a commit, as SQLite's hook reported them; 0 once that was looked at.
     frames: Arc<AtomicU32>,
     /// Frames in the log as far as it is known.
@@ -143,18 +108,18 @@ impl Writer {
             }))
             .map_err(failed)?;
         let log_path = PathBuf::from(format!("{}-wal", file.display()));
+        let progress = Arc::<Progress>::default();
         let history = History::open(&folder.join("history"), file, limits, clock.clone())?;
         Ok(Self {
             connection,
             guard,
             plans: Plans::default(),
             clock,
-            log_path,
-            log: None,
+            syncs: Syncs::new(log_path, Arc::clone(&progress)),
             frames,
             log_frames: 0,
             history: Arc::new(history),
-            progress: Arc::default(),
+            progress,
             file: Arc::clone(file),
         })
     }
@@ -168,13 +133,14 @@ impl Writer {
         after_each: impl Fn(&Sums) -> Result<(), D1Error>,
     ) -> Result<Imported, D1Error> {
         self.transaction(|writer| {
-            writer.guard.begin(IMPORT_DURATION_MAX, false, caller);
+            writer.guard.begin(Allowance::IMPORT, false, caller);
             let Self { connection, guard, plans, .. } = writer;
             let (mut script, mut sums) = (Script::new(file), Sums::default());
             sql::with_long_statements(connection, || {
                 while let Some(ScriptStatement { sql, line }) = script.next().map_err(import_text)? {
-                    sql::execute(connection, guard, plans, &sql, &mut sums).map_err(|error| {
-                        D1Error::ImportStatement { number: sums.statements + 1, line, error }
+                    sql::execute(connection, guard, plans, &sql, &mut sums).map_err(|error| match error {
+                        SqlError::Storage(error) => D1Error::Store(error),
+                        error => D1Error::ImportStatement { number: sums.statements + 1, line, error },
                     })?;
                     after_each(&sums)?;
                 }
@@ -199,7 +165,7 @@ impl Writer {
     /// Runs a request's statements: all of them happen or none. Returns their answer and the commit that it saw.
     pub(super) fn run(&mut self, work: &Work) -> Result<(Done, Sequence), D1Error> {
         let done = self.transaction(|writer| {
-            writer.guard.begin(QUERY_DURATION_MAX, false, &work.caller);
+            writer.guard.begin(Allowance::REQUEST, false, &work.caller);
             let Self { connection, guard, plans, clock, .. } = writer;
             match sql::run(connection, guard, plans, work, clock, None)? {
                 Ending::Done(done) => Ok(done),
@@ -249,6 +215,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, D1Error>,
     ) -> Result<T, D1Error> {
+        self.syncs.check()?;
         self.ours(ours::BEGIN_WRITE)?;
         let outcome = work(self).and_then(|result| {
             // Deferred foreign keys are checked here: it may be the person's doing if it fails.
@@ -269,22 +236,12 @@ impl Writer {
         let committed = self.guard.ours(|| self.connection.prepare_cached(ours::COMMIT)?.execute([]));
         self.progress.last_row.store(self.connection.last_insert_rowid(), Ordering::Relaxed);
         fault::point("d1: committed");
-        committed.map(drop).map_err(|error| SqlError::from(error).into())
+        committed.map(drop).map_err(|error| self.guard.explain(error).into())
     }
 
     fn ours(&self, sql: &str) -> Result<(), StoreError> {
         let done = self.guard.ours(|| self.connection.prepare_cached(sql)?.execute([]));
         done.map(drop).map_err(|error| StoreError::sqlite("write to", &self.file, &error))
-    }
-
-    /// Brings the log to disk.
-    fn sync(&mut self) -> Result<(), StoreError> {
-        let failed = |error| StoreError::file("sync", &self.log_path, &error);
-        let log = match &self.log {
-            Some(log) => log,
-            None => self.log.insert(File::open(&self.log_path).map_err(failed)?),
-        };
-        log.sync_data().map_err(failed)
     }
 
     /// Runs a job; one that broke off within its transaction leaves none.
@@ -304,16 +261,8 @@ impl Writer {
             if jobs.is_empty() {
                 return;
             }
-            let before = self.progress.begun.load(Ordering::Acquire);
             let answers: Vec<Answer> = jobs.into_iter().map(|job| self.run_alone(job)).collect();
-            let begun = self.progress.begun.load(Ordering::Acquire);
-            let synced = if before == begun { Ok(()) } else { self.sync() };
-            fault::point("d1: synced");
-            // Those who wait for it are told even of a failure: they would wait for ever, and it is in the log.
-            self.progress.synced.send_replace(begun);
-            for answer in answers {
-                answer(synced.clone());
-            }
+            self.syncs.push(answers);
             after_group(self.log_frames);
         }
     }

@@ -8,10 +8,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use store::{
-    StoreError,
-    rusqlite::{self, Connection, Rows, types::ValueRef},
-};
+use store::rusqlite::{self, Connection, Rows, types::ValueRef};
 
 use crate::D1Error;
 
@@ -84,6 +81,7 @@ pub(crate) fn dump(
 #[derive(Debug)]
 pub(crate) enum DumpError {
     D1(D1Error),
+    Read(rusqlite::Error),
     Write(io::Error),
 }
 
@@ -95,7 +93,7 @@ impl From<D1Error> for DumpError {
 
 impl From<rusqlite::Error> for DumpError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::D1(StoreError::from(error).into())
+        Self::Read(error)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufWriter, Write},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -79,6 +80,10 @@ async fn export(file: File, database: InUse, task: &Task, options: DumpOptions) 
         let written = guard.ours(|| dump::dump(connection, &options, &mut out, after_each));
         written.map_err(|error| match error {
             dump::DumpError::D1(error) => error,
+            dump::DumpError::Read(error) => {
+                let database = Path::new(connection.path().unwrap_or_default());
+                StoreError::sqlite("read", database, &error).into()
+            }
             dump::DumpError::Write(error) => failed(&error),
         })?;
         out.flush().map_err(|error| failed(&error))?;
@@ -120,7 +125,7 @@ pub(crate) async fn backup(store: &Store, id: DatabaseId) -> Result<File, D1Erro
 }
 
 /// Opens a file of ours for reading; says its length too.
-pub(crate) async fn open(path: &std::path::Path) -> Result<(tokio::fs::File, u64), StoreError> {
+pub(crate) async fn open(path: &Path) -> Result<(tokio::fs::File, u64), StoreError> {
     let failed = |error| StoreError::file("read", path, &error);
     let file = tokio::fs::File::open(path).await.map_err(failed)?;
     let bytes = file.metadata().await.map_err(failed)?.len();

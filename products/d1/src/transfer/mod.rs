@@ -1,4 +1,4 @@
-//! Files of SQL that come and go: imports, exports and backups. Which are under way is known in memory alone, and their
+//! Files that come and go: imports, exports, backups, and states that are being restored. Which are under way is known in memory alone, and their
 //! files lie in one folder: whatever lies there when the server starts is left over from one that was cut off.
 
 mod dump;
@@ -32,7 +32,7 @@ use crate::{
     model::{SIGNED_URL_DURATION_MAX, TRANSFERS_MAX},
 };
 
-/// All imports and exports.
+/// All of them.
 #[derive(Debug)]
 pub(crate) struct Transfers {
     folder: PathBuf,
@@ -131,7 +131,7 @@ impl Transfers {
     }
 
     /// A file with a name of its own, not made yet. If there are too many, the export that was made first goes.
-    fn new_file(&self) -> Result<File, D1Error> {
+    pub(crate) fn new_file(&self) -> Result<File, D1Error> {
         self.sweep();
         let place = Arc::clone(&self.places).try_acquire_owned().or_else(|_full| {
             let mut state = self.state();

@@ -2,7 +2,9 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
+use axum::http::Request;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::Room;
 
@@ -60,7 +62,32 @@ async fn a_deleted_database_is_gone_for_all_who_still_name_it() {
     // A folder that a deletion which was cut off has left goes with the next start.
     fs::create_dir_all(room.files(&database)).unwrap();
     let room = room.restart().await;
-    testkit_wait(|| !room.files(&database).exists()).await;
+    until(|| !room.files(&database).exists()).await;
+}
+
+#[tokio::test]
+async fn a_database_is_closed_after_what_its_gone_callers_left() {
+    const ROUNDS: u64 = 20;
+    let room = Room::new().await;
+    room.rows("CREATE TABLE t (a)").await.unwrap();
+    for round in 1..=ROUNDS {
+        let mut leaving = JoinSet::new();
+        for _ in 0..8 {
+            let (door, database) = (room.d1.product.binding.clone().unwrap(), Arc::clone(&room.database));
+            let query = json!({"sql": "INSERT INTO t SELECT ?", "params": [round]}).to_string();
+            leaving.spawn(async move {
+                drop(door(database, Request::post("http://d1/query").body(query.into()).unwrap()).await);
+            });
+        }
+        tokio::task::yield_now().await;
+        leaving.shutdown().await;
+        room.d1.databases.close().await;
+        // Whatever was kept of it, the files are whole and numbers go on.
+        assert_eq!(room.rows("PRAGMA quick_check").await, Ok(json!([["ok"]])));
+        room.rows("INSERT INTO t VALUES (0)").await.unwrap();
+    }
+    let kept = room.rows("SELECT count(*) FROM t WHERE a = 0").await;
+    assert_eq!(kept, Ok(json!([[ROUNDS]])));
 }
 
 /// Whether the database's log exists, which it does while the database is open.
@@ -70,7 +97,7 @@ fn is_open(room: &Room, database: &str) -> bool {
     files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|open| open == path)
 }
 
-async fn testkit_wait(is_so: impl Fn() -> bool) {
+async fn until(is_so: impl Fn() -> bool) {
     for _ in 0..500 {
         if is_so() {
             return;
