@@ -17,7 +17,9 @@ const common = {
 /** Miniflare wants module contents as bytes where JSON has base64. */
 function parse(line) {
   const options = JSON.parse(line);
-  for (const module of options.modules ?? []) module.contents = Buffer.from(module.contents, "base64");
+  for (const { modules } of options.workers ?? [options]) {
+    for (const module of modules ?? []) module.contents = Buffer.from(module.contents, "base64");
+  }
   // The shape of version 4: flat, and the one that its documentation describes.
   return convertV4MiniflareOptions({ ...common, ...options });
 }

@@ -12,6 +12,6 @@ pub use ids::{
 };
 pub use worker::{
     Binding, BindingKind, Caller, CallsKey, Compatibility, Entry, Entrypoint, Module, ModuleKind, NameError,
-    ObjectClass, ObjectTarget, Objects, SCRIPT_NAME_BYTES_MAX, ScriptName, Secret, ServiceTarget,
-    VersionMetadata, WorkerVersion,
+    ObjectClass, ObjectTarget, Objects, ObjectsRole, SCRIPT_NAME_BYTES_MAX, ScriptName, Secret,
+    ServiceTarget, VersionMetadata, WorkerVersion,
 };

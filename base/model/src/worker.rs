@@ -171,8 +171,19 @@ pub struct Objects {
     pub home: ScriptTag,
     /// The classes; at least one.
     pub classes: Vec<ObjectClass>,
-    /// Whether this version is the one that runs them.
-    pub is_owner: bool,
+    /// What they are to this version.
+    pub role: ObjectsRole,
+}
+
+/// What a version is to the Durable Objects of its Worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectsRole {
+    /// Its process runs them.
+    Owner,
+    /// It is deployed beside the owner, and reaches them through the owner's process.
+    Guest,
+    /// It is not deployed, so it is not to run.
+    Replaced,
 }
 
 /// A class of Durable Objects and the namespace of its objects.
@@ -313,6 +324,8 @@ pub struct ObjectTarget {
     pub script: Option<ScriptName>,
     /// The class.
     pub class: String,
+    /// Its namespace, where another process runs the objects; `None` where the version's own process does.
+    pub namespace: Option<ObjectNamespaceId>,
 }
 
 /// A way into a Worker from another one.

@@ -15,6 +15,12 @@ pub const FORWARDED_PROTO_HEADER: &str = "x-skerry-proto";
 /// overwrites what user code may have set; CONNECT requests do not carry it.
 pub const BINDING_HEADER: &str = "x-skerry-binding";
 
+/// Which Durable Object a request is for, between the two sides of the gate.
+pub const OBJECT_HEADER: &str = "x-skerry-object";
+
+/// Says, between the two sides of the gate, that the answer to a request is the exception that it met, as JSON.
+pub const THREW_HEADER: &str = "x-skerry-threw";
+
 /// The authority under which workerd makes calls on a binding. User code can open a socket to any authority through a
 /// service binding (`env.NAME.connect()`), so `key` is known to workerd only. A binding's name may hold what an authority
 /// may not, so it is written in hexadecimal.
@@ -26,11 +32,13 @@ pub fn binding_authority(binding: &str, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{BINDING_HEADER, CF_BLOB_HEADER, FORWARDED_PROTO_HEADER, PREFIX};
+    use super::{
+        BINDING_HEADER, CF_BLOB_HEADER, FORWARDED_PROTO_HEADER, OBJECT_HEADER, PREFIX, THREW_HEADER,
+    };
 
     #[test]
     fn every_header_can_be_stripped_by_its_prefix() {
-        for name in [CF_BLOB_HEADER, FORWARDED_PROTO_HEADER, BINDING_HEADER] {
+        for name in [CF_BLOB_HEADER, FORWARDED_PROTO_HEADER, BINDING_HEADER, OBJECT_HEADER, THREW_HEADER] {
             assert!(name.strip_prefix(PREFIX).is_some_and(|rest| !rest.is_empty()), "{name}");
             assert_eq!(name, name.to_ascii_lowercase());
         }

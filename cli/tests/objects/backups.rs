@@ -28,7 +28,7 @@ async fn a_namespace_is_copied_while_its_objects_run_and_restored_with_their_ala
 
     let is_over = Cell::new(false);
     let writers = join_all((0..4).map(async |_| {
-        let (mut client, mut number) = (Client::new(&server), 1);
+        let (mut client, mut number) = (Client::new(&server, "counter"), 1);
         while !is_over.get() {
             let path = format!("/object-{}", number % OBJECTS);
             let _ = client.post(&path).await.expect("an answer").expect(200);

@@ -23,7 +23,7 @@ const DEPLOYMENTS: usize = 4;
 
 /// What writers on one counter know of it. Each number is given out once, by one instance, and numbers only grow.
 #[derive(Debug, Default)]
-struct Ledger {
+pub(crate) struct Ledger {
     acknowledged: RefCell<BTreeSet<u64>>,
     highest: Cell<u64>,
     unanswered: Cell<u64>,
@@ -31,8 +31,15 @@ struct Ledger {
 }
 
 impl Ledger {
-    async fn write(&self, server: &Server, is_over: impl Fn() -> bool, may_fail: bool) {
-        let (mut client, clock) = (Client::new(server), Clock::system());
+    /// Asks a Worker for one number after the other.
+    pub(crate) async fn write(
+        &self,
+        server: &Server,
+        script: &str,
+        is_over: impl Fn() -> bool,
+        may_fail: bool,
+    ) {
+        let (mut client, clock) = (Client::new(server, script), Clock::system());
         while !is_over() {
             // Whoever asks now must get more than was given out before.
             let before = self.highest.get();
@@ -54,7 +61,7 @@ impl Ledger {
     }
 
     /// The next number: nothing acknowledged is missing, and nothing was counted that nobody asked for.
-    fn check(&self, next: u64) {
+    pub(crate) fn check(&self, next: u64) {
         let known = self.acknowledged.borrow().len() as u64;
         assert!(self.highest.get() < next, "{next} after {}", self.highest.get());
         assert!(next - 1 <= known + self.unanswered.get(), "{next} after {known} and {self:?}");
@@ -72,7 +79,7 @@ async fn deployments_under_load_fail_no_request_and_lose_no_count() {
     let server = Server::start().await;
     server.deploy(&counter("0")).await;
     let (ledger, is_over) = (Ledger::default(), Cell::new(false));
-    let writers = join_all((0..WRITERS).map(|_| ledger.write(&server, || is_over.get(), false)));
+    let writers = join_all((0..WRITERS).map(|_| ledger.write(&server, "counter", || is_over.get(), false)));
     let deploy = async {
         for release in 1..=DEPLOYMENTS {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -102,7 +109,8 @@ async fn kills_of_the_process_and_of_the_server_lose_nothing_acknowledged() {
             server.log().expect(text);
         }
         let is_over = Cell::new(false);
-        let writers = join_all((0..WRITERS).map(|_| ledger.write(&server, || is_over.get(), true)));
+        let writers =
+            join_all((0..WRITERS).map(|_| ledger.write(&server, "counter", || is_over.get(), true)));
         let kill = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             if is_server {

@@ -191,7 +191,7 @@ async fn client(
     is_over: &Cell<bool>,
     mut choose: impl FnMut(u64) -> Ask,
 ) -> Vec<Call> {
-    let (mut client, mut history, mut last) = (Client::to(server, "cells.localhost"), Vec::new(), 0);
+    let (mut client, mut history, mut last) = (Client::new(server, "cells"), Vec::new(), 0);
     while !is_over.get() {
         let ask = choose(last);
         let path = match ask {

@@ -4,12 +4,13 @@
 mod alarms;
 mod backups;
 mod crowd;
+mod elsewhere;
 mod exports;
 mod handover;
 mod linearizable;
 mod looking;
 mod migrations;
-mod refusals;
+mod rollouts;
 mod sockets;
 mod support;
 mod transfers;

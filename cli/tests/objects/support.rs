@@ -37,6 +37,11 @@ export class Counter extends DurableObject {
         return { n, release: RELEASE, name: this.ctx.id.name, id: this.ctx.id.toString() };
     }
 
+    async instanceAfter(ms) {
+        await scheduler.wait(ms);
+        return { instance: this.instance, name: this.ctx.id.name };
+    }
+
     async alarmIn(ms, failures = 0) {
         await this.ctx.storage.put("failures", failures);
         await this.ctx.storage.setAlarm(Date.now() + ms);
@@ -59,7 +64,11 @@ export class Counter extends DurableObject {
         return { fired: (await this.ctx.storage.get("fired")) ?? [], alarm: await this.ctx.storage.getAlarm() };
     }
 
-    async fetch() {
+    async fetch(request) {
+        if (request.headers.get("Upgrade") !== "websocket") {
+            await scheduler.wait(Number(new URL(request.url).searchParams.get("ms")));
+            return Response.json(this.increment());
+        }
         const [client, server] = Object.values(new WebSocketPair());
         this.ctx.acceptWebSocket(server);
         server.serializeAttachment({ since: this.instance });
@@ -76,7 +85,10 @@ export class Counter extends DurableObject {
         this.ctx.storage.sql.exec("INSERT INTO goodbyes VALUES (?)", code);
     }
 }
+"#;
 
+/// What asks it.
+const FRONT: &str = r#"
 export default {
     async fetch(request, env) {
         const { pathname, searchParams } = new URL(request.url);
@@ -84,6 +96,17 @@ export default {
         const object = env.COUNTER.getByName(name);
         if (request.headers.get("Upgrade") === "websocket") return object.fetch(request);
         if (call === "slow") await scheduler.wait(Number(searchParams.get("ms")));
+        if (call === "nothing") return Response.json(null);
+        if (call === "instance") return Response.json(await object.instanceAfter(Number(searchParams.get("ms"))));
+        if (call === "fetch") return object.fetch(request);
+        if (call === "failure") {
+            const by = { call: () => object.instanceAfter(5000), fetch: () => object.fetch("http://x/?ms=5000") };
+            try {
+                await by[searchParams.get("by")]();
+            } catch ({ message, retryable }) {
+                return Response.json({ message, retryable });
+            }
+        }
         if (call === "alarm") return Response.json(await object.alarmIn(Number(searchParams.get("ms")), Number(searchParams.get("failures") ?? 0)));
         if (call === "fired") return Response.json(await object.fired());
         return Response.json(await object.increment());
@@ -100,8 +123,20 @@ pub(crate) fn counter(release: &str) -> Script {
 
 /// The same, as deployed again.
 pub(crate) fn updated_counter(release: &str) -> Script {
-    Script::module("counter", &COUNTER.replace("RELEASE_NAME", release))
-        .binding(binding("COUNTER", "Counter"))
+    let source = format!("{}{FRONT}", COUNTER.replace("RELEASE_NAME", release));
+    Script::module("counter", &source).binding(binding("COUNTER", "Counter"))
+}
+
+/// A Worker `caller` that asks the objects of `counter`.
+pub(crate) fn caller() -> Script {
+    Script::module("caller", FRONT).binding(binding_elsewhere("COUNTER", "Counter", "counter"))
+}
+
+/// A binding to the class of another Worker.
+pub(crate) fn binding_elsewhere(name: &str, class: &str, script: &str) -> Value {
+    let mut binding = binding(name, class);
+    binding["script_name"] = json!(script);
+    binding
 }
 
 pub(crate) fn binding(name: &str, class: &str) -> Value {
@@ -115,7 +150,12 @@ pub(crate) fn with_migrations(mut script: Script, migrations: Value) -> Script {
 
 /// What a path of the counter answers.
 pub(crate) async fn ask(server: &Server, path: &str) -> Value {
-    server.get("counter.localhost", path).await.expect(200).json()
+    ask_of(server, "counter", path).await
+}
+
+/// What a path of a Worker answers.
+pub(crate) async fn ask_of(server: &Server, script: &str, path: &str) -> Value {
+    server.get(&format!("{script}.localhost"), path).await.expect(200).json()
 }
 
 /// The object's next number.
@@ -134,27 +174,23 @@ pub(crate) async fn namespace(server: &Server) -> String {
 /// A kept connection; one that breaks off is opened anew. An exchange that breaks off is `None`.
 pub(crate) struct Client {
     address: String,
-    host: &'static str,
+    host: String,
     connection: Option<Connection<Full<Bytes>>>,
 }
 
 impl Client {
-    pub(crate) fn new(server: &Server) -> Self {
-        Self::to(server, "counter.localhost")
-    }
-
-    /// To another Worker.
-    pub(crate) fn to(server: &Server, host: &'static str) -> Self {
+    pub(crate) fn new(server: &Server, script: &str) -> Self {
+        let host = format!("{script}.localhost");
         Self { address: server.http().to_owned(), host, connection: None }
     }
 
     /// To the API.
     pub(crate) fn to_api(server: &Server) -> Self {
-        Self { address: server.api_address().to_owned(), host: "", connection: None }
+        Self { address: server.api_address().to_owned(), host: String::new(), connection: None }
     }
 
     pub(crate) async fn post(&mut self, path: &str) -> Option<Answer> {
-        let request = Request::builder().method("POST").uri(path).header(HOST, self.host);
+        let request = Request::builder().method("POST").uri(path).header(HOST, &self.host);
         self.send(path, request.body(Full::new(Bytes::new())).expect("a valid request")).await
     }
 

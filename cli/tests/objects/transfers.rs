@@ -21,7 +21,6 @@ async fn objects_pass_to_another_worker_as_they_are() {
     let due = ask(&server, "/b/alarm?ms=3000").await;
     let listed = namespace(&server).await;
 
-    server.deploy(&unbound("two")).await;
     server.deploy(&taker("one")).await;
     assert_eq!(namespace(&server).await, listed, "the namespace is the same");
     wait_until("the move of its folder", SOON, || home_of(&server, &listed).len() == 1).await;
@@ -55,17 +54,43 @@ async fn objects_pass_to_another_worker_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_class_that_is_bound_is_not_transferred() {
+async fn bindings_follow_a_class_to_its_new_worker() {
     let server = Server::start().await;
-    server.deploy(&counter("one")).await;
-    let refused = server.try_deploy(&taker("one")).await;
-    let error = refused.json()["errors"][0].clone();
-    assert_eq!((refused.status.as_u16(), &error["code"]), (400, &json!(10_021)));
-    assert!(
-        error["message"].as_str().is_some_and(|text| text.contains("without the binding first")),
-        "{error}"
-    );
+    let first = server.deploy(&counter("one")).await;
     assert_eq!(increment(&server, "a").await, 1);
+    let mut other = Script::module("other", "export default {};");
+    other.modules = updated_counter("one").modules;
+    let mut foreign = binding("COUNTER", "Counter");
+    foreign["script_name"] = json!("counter");
+    other.metadata["bindings"] = json!([foreign]);
+    server.deploy(&other).await;
+
+    server.deploy(&taker("one")).await;
+    let asked = async |script: &str| {
+        let answer = server.get(&format!("{script}.localhost"), "/a").await.expect(200).json();
+        answer["n"].as_u64().expect("a number")
+    };
+    // The old owner still exports the class, but calls the new one's.
+    assert_eq!([asked("taker").await, asked("counter").await, asked("other").await], [2, 3, 4]);
+    for script in ["counter", "other"] {
+        let path = format!("/accounts/{{account}}/workers/scripts/{script}/settings");
+        let settings = server.api(Method::GET, &path, None).await.expect(200).json();
+        let bound = &settings["result"]["bindings"][0];
+        assert_eq!(
+            (&bound["script_name"], &bound["class_name"]),
+            (&json!("taker"), &json!("Teller")),
+            "{bound}"
+        );
+        let secret = json!({ "name": "KEY", "text": "value", "type": "secret_text" });
+        let path = format!("/accounts/{{account}}/workers/scripts/{script}/secrets");
+        let _ = server.api(Method::PUT, &path, Some(&secret)).await.expect(200);
+    }
+    let version = first["result"]["deployment_id"].as_str().expect("an id");
+    let back =
+        json!({ "strategy": "percentage", "versions": [{ "version_id": version, "percentage": 100 }] });
+    let path = "/accounts/{account}/workers/scripts/counter/deployments?force=true";
+    let _ = server.api(Method::POST, path, Some(&back)).await.expect(200);
+    assert_eq!([asked("counter").await, asked("other").await, asked("taker").await], [5, 6, 7]);
     server.stop().await;
 }
 
@@ -86,7 +111,6 @@ async fn a_crash_at_any_step_of_a_transfer_leaves_the_objects_with_one_owner() {
         }
         server.deploy(&counter("one")).await;
         increment(&server, "a").await;
-        server.deploy(&unbound("two")).await;
         // So that it has a host.
         server
             .deploy(&Script::module("taker", "export default { fetch: () => new Response('soon') };"))
@@ -106,7 +130,6 @@ async fn a_crash_at_any_step_of_a_transfer_leaves_the_objects_with_one_owner() {
         let server = start().await;
         let owner = namespaces(&server).await[0]["script"].clone();
         if owner == "counter" {
-            server.deploy(&updated_counter("three")).await;
             assert_eq!(increment(&server, "a").await, 2, "after a crash at {points:?}");
         } else {
             // The crash may have come after the object had counted.
@@ -132,32 +155,24 @@ async fn wrangler_transfers_a_class() {
         deploy(&giver).succeed().await;
         assert_eq!([count("giver.localhost").await, count("giver.localhost").await], ["1", "2"]);
 
-        let bare =
-            format!("name = \"giver\"\nmain = \"index.js\"\ncompatibility_date = \"2026-04-01\"\n{made}");
-        giver.write("wrangler.toml", bare);
-        deploy(&giver).succeed().await;
         let taken = "[[migrations]]\ntag = \"first\"\n\
             transferred_classes = [{ from = \"Counter\", from_script = \"giver\", to = \"Teller\" }]\n";
         taker.write("wrangler.toml", wrangler_settings("taker", "Teller", taken));
         deploy(&taker).succeed().await;
-        assert_eq!(count("taker.localhost").await, "3");
+        assert_eq!([count("taker.localhost").await, count("giver.localhost").await], ["3", "4"]);
         deploy(&taker).succeed().await;
 
+        let bare =
+            format!("name = \"giver\"\nmain = \"index.js\"\ncompatibility_date = \"2026-04-01\"\n{made}");
+        giver.write("wrangler.toml", bare);
         giver.write("index.js", "export default { fetch: () => new Response('nothing to count') };");
         deploy(&giver).succeed().await;
         assert_eq!(
             [count("giver.localhost").await, count("taker.localhost").await],
-            ["nothing to count", "4"]
+            ["nothing to count", "5"]
         );
         server.stop().await;
     }
-}
-
-/// The counter's Worker with its class, but without a binding to it.
-fn unbound(release: &str) -> Script {
-    let mut script = updated_counter(release);
-    script.metadata["bindings"] = json!([]);
-    script
 }
 
 /// Another Worker that takes the counter's class over under another name.
@@ -178,7 +193,7 @@ async fn take(server: &Server, path: &str) -> Value {
 
 /// Whether it was answered before the server crashed.
 async fn try_take(server: &Server, path: &str) -> bool {
-    let mut client = crate::support::Client::to(server, "taker.localhost");
+    let mut client = crate::support::Client::new(server, "taker");
     client.post(path).await.is_some_and(|answer| answer.status == 200)
 }
 

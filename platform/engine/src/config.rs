@@ -1,12 +1,17 @@
 //! Turns a version of a Worker into the configuration of the process that runs it. What a binding looks like to workerd
 //! is decided here and nowhere else.
 
-use model::{Binding, BindingKind, CallsKey, Entry, Entrypoint, Module, ModuleKind, WorkerVersion};
+use model::{
+    Binding, BindingKind, CallsKey, Entry, Entrypoint, Module, ModuleKind, ObjectNamespaceId, ObjectTarget,
+    WorkerVersion,
+};
 use workerd_wire::{
     BindingValue, Config, Designator, Disk, DurableObjectDesignator, DurableObjectNamespace,
     DurableObjectStorage, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind, Socket,
     Worker, WorkerCode, headers,
 };
+
+use crate::gate::{self, Gate};
 
 /// The socket on which the Worker's default export answers: its fetch handler, and calls from other Workers.
 pub(crate) const HTTP_SOCKET: &str = "http";
@@ -29,12 +34,44 @@ const OBJECTS_SERVICE: &str = "skerry:objects";
 /// Where a process keeps the Durable Objects of its Worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Storage<'a> {
-    /// Its Worker has none.
+    /// Its Worker has none, or another process runs them.
     None,
     /// Nowhere: it is only tried.
     Memory,
     /// In this folder.
     Folder(&'a str),
+}
+
+/// The ways into a process besides its default export; each is a socket.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ways {
+    /// Entrypoints that other Workers want.
+    pub(crate) entrypoints: Vec<Entrypoint>,
+    /// Namespaces whose objects it runs, for those that reach them from other processes.
+    pub(crate) namespaces: Vec<ObjectNamespaceId>,
+}
+
+impl Ways {
+    /// The names of the process's sockets: that of the default export, then one for each further way in.
+    pub(crate) fn socket_names(&self) -> Vec<String> {
+        let entrypoints = (0..self.entrypoints.len()).map(|index| format!("way-{index}"));
+        let namespaces = (0..self.namespaces.len()).map(|index| format!("gate-{index}"));
+        std::iter::once(HTTP_SOCKET.to_owned()).chain(entrypoints).chain(namespaces).collect()
+    }
+
+    /// Which of the sockets is an entrypoint's.
+    pub(crate) fn of_entrypoint(&self, entrypoint: &Entrypoint) -> Option<usize> {
+        if entrypoint.is_default() {
+            return Some(0);
+        }
+        Some(1 + self.entrypoints.iter().position(|known| known == entrypoint)?)
+    }
+
+    /// Which of the sockets is a namespace's.
+    pub(crate) fn of_namespace(&self, namespace: &ObjectNamespaceId) -> Option<usize> {
+        let index = self.namespaces.iter().position(|known| known == namespace)?;
+        Some(1 + self.entrypoints.len() + index)
+    }
 }
 
 /// workerd's own module that makes a D1 database of a service.
@@ -53,23 +90,28 @@ pub(crate) enum ConfigError {
 
 /// The whole configuration, encoded for workerd's standard input.
 ///
-/// `ways` are the further ways in that other Workers want, besides the default export.
+/// `ways` are the further ways in.
 /// `key` is that of the process's calls. `storage` is where its Durable Objects are.
 pub(crate) fn encode(
     version: &WorkerVersion,
     key: &CallsKey,
-    ways: &[Entrypoint],
+    ways: &Ways,
     storage: Storage<'_>,
 ) -> Result<Vec<u8>, ConfigError> {
     let script = version.script.as_str();
     let texts = BindingTexts::new(version, key);
+    let behind_bindings = texts.0.iter().map(|text| text.service.as_deref());
+    let gate = Gate::new(version, behind_bindings, &ways.namespaces);
     let worker = Worker {
         code: code(version)?,
         compatibility_date: &version.compatibility.date,
         compatibility_flags: version.compatibility.flags.iter().map(String::as_str).collect(),
-        bindings: bindings(version, &texts)?,
+        bindings: bindings(version, &texts, &gate)?,
         global_outbound: Some(service(EGRESS_SERVICE)),
-        durable_object_namespaces: object_namespaces(version),
+        durable_object_namespaces: match storage {
+            Storage::None => Vec::new(),
+            Storage::Memory | Storage::Folder(_) => object_namespaces(version),
+        },
         durable_object_storage: match storage {
             Storage::None => DurableObjectStorage::None,
             Storage::Memory => DurableObjectStorage::InMemory,
@@ -85,6 +127,10 @@ pub(crate) fn encode(
         services
             .push(Service { name: OBJECTS_SERVICE, kind: ServiceKind::Disk(Disk { path, writable: true }) });
     }
+    if !gate.is_empty() {
+        let worker = Box::new(gate.worker(script, service(EGRESS_SERVICE)));
+        services.push(Service { name: gate::SERVICE, kind: ServiceKind::Worker(worker) });
+    }
     for (binding, text) in version.bindings.iter().zip(&texts.0) {
         if let Some(name) = &text.service {
             services
@@ -92,22 +138,17 @@ pub(crate) fn encode(
         }
     }
     let http = HttpOptions { capnp_connect_host: Some(RPC_HOST), ..with_origin() };
-    let names = socket_names(ways);
-    let designators = std::iter::once(service(script)).chain(ways.iter().map(|way| Designator {
+    let names = ways.socket_names();
+    let entrypoints = ways.entrypoints.iter().map(|way| Designator {
         name: script,
         entrypoint: way.name.as_deref(),
         props: way.props.as_deref(),
-    }));
+    });
+    let designators = std::iter::once(service(script)).chain(entrypoints).chain(gate.ways_in());
     let sockets = names.iter().zip(designators);
     let sockets =
         sockets.map(|(name, service)| Socket { name, address: "", http: http.clone(), service }).collect();
     Ok(workerd_wire::encode(&Config { services, sockets, structured_logging: true, ..Config::default() }))
-}
-
-/// The names of a process's sockets: that of the default export, then one for each further way in.
-pub(crate) fn socket_names(ways: &[Entrypoint]) -> Vec<String> {
-    let further = (0..ways.len()).map(|index| format!("way-{index}"));
-    std::iter::once(HTTP_SOCKET.to_owned()).chain(further).collect()
 }
 
 /// HTTP with the headers that tell the original scheme and `request.cf`.
@@ -247,14 +288,16 @@ impl BindingTexts {
             BindingKind::KvNamespace(_) | BindingKind::R2Bucket(_) | BindingKind::D1(_) => {
                 BindingText { service: Some(service_name(&binding.name)), ..BindingText::default() }
             }
-            BindingKind::Service(_) => BindingText {
-                service: Some(service_name(&binding.name)),
-                connect_host: Some(headers::binding_authority(&binding.name, key.reveal())),
-                ..BindingText::default()
-            },
+            BindingKind::Service(_) | BindingKind::ObjectClass(ObjectTarget { namespace: Some(_), .. }) => {
+                BindingText {
+                    service: Some(service_name(&binding.name)),
+                    connect_host: Some(headers::binding_authority(&binding.name, key.reveal())),
+                    ..BindingText::default()
+                }
+            }
             BindingKind::PlainText(_)
             | BindingKind::SecretText(_)
-            | BindingKind::ObjectClass(_)
+            | BindingKind::ObjectClass(ObjectTarget { namespace: None, .. })
             | BindingKind::WasmModule(_)
             | BindingKind::TextBlob(_)
             | BindingKind::DataBlob(_) => BindingText::default(),
@@ -282,11 +325,12 @@ fn service_name(binding: &str) -> String {
 fn bindings<'a>(
     version: &'a WorkerVersion,
     texts: &'a BindingTexts,
+    gate: &'a Gate<'_>,
 ) -> Result<Vec<workerd_wire::Binding<'a>>, ConfigError> {
     let pairs = version.bindings.iter().zip(&texts.0);
     pairs
         .map(|(binding, text)| {
-            Ok(workerd_wire::Binding { name: &binding.name, value: value(version, binding, text)? })
+            Ok(workerd_wire::Binding { name: &binding.name, value: value(version, binding, text, gate)? })
         })
         .collect()
 }
@@ -294,19 +338,26 @@ fn bindings<'a>(
 /// workerd ends at a binding to a class that has no namespace.
 fn object_class<'a>(
     version: &WorkerVersion,
-    class: &'a str,
+    target: &'a ObjectTarget,
+    gate: &'a Gate<'_>,
 ) -> Result<DurableObjectDesignator<'a>, ConfigError> {
-    let mut classes = version.objects.iter().flat_map(|objects| &objects.classes);
-    if !classes.any(|known| known.name == class) {
-        return Err(ConfigError::ObjectClassMissing(class.to_owned()));
-    }
-    Ok(DurableObjectDesignator { class_name: class, service_name: None })
+    let class = &target.class;
+    let designator = match &target.namespace {
+        Some(namespace) => gate.class(namespace),
+        None => {
+            let mut classes = version.objects.iter().flat_map(|objects| &objects.classes);
+            let is_known = classes.any(|known| known.name == *class);
+            is_known.then_some(DurableObjectDesignator { class_name: class, service_name: None })
+        }
+    };
+    designator.ok_or_else(|| ConfigError::ObjectClassMissing(class.clone()))
 }
 
 fn value<'a>(
     version: &'a WorkerVersion,
     binding: &'a Binding,
     texts: &'a BindingText,
+    gate: &'a Gate<'_>,
 ) -> Result<BindingValue<'a>, ConfigError> {
     Ok(match &binding.kind {
         BindingKind::PlainText(value) => BindingValue::Text(value),
@@ -330,7 +381,7 @@ fn value<'a>(
             BindingValue::Service(service(texts.service.as_deref().unwrap_or_default()))
         }
         BindingKind::ObjectClass(target) => {
-            BindingValue::DurableObjectNamespace(object_class(version, &target.class)?)
+            BindingValue::DurableObjectNamespace(object_class(version, target, gate)?)
         }
         BindingKind::WasmModule(part) => BindingValue::WasmModule(&module(version, part)?.content),
         BindingKind::TextBlob(part) => BindingValue::Text(text(module(version, part)?)?),

@@ -13,14 +13,14 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
-use model::{Caller, Entrypoint, VersionId, WorkerVersion};
+use model::{Caller, Entrypoint, ObjectNamespaceId, ObjectsRole, VersionId, WorkerVersion};
 use product::{Claim, ConnectionDoor, ObjectHomes, Runtime, Trial, TrialError, VersionSource};
 use tasks::{Clock, Tasks};
 use telemetry::{Counter, Gauge, Histogram, Metrics};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, Storage},
+    config::{self, Storage, Ways},
     error::StartError,
     flags::Answers,
     folder::Folders,
@@ -196,6 +196,33 @@ impl Engine {
         Err(StartError::Unavailable("the Worker's process ended each time it had started".to_owned()))
     }
 
+    /// The process that runs a namespace's objects, by its gate. `None`: the version does not run them, or did not until now; a
+    /// process from that time is replaced.
+    pub async fn acquire_objects(
+        &self,
+        owner: VersionId,
+        namespace: &ObjectNamespaceId,
+    ) -> Result<Option<Lease>, StartError> {
+        let lease = match self.acquire(owner).await {
+            Err(StartError::Replaced(_)) => return Ok(None),
+            acquired => acquired?.by_gate(namespace),
+        };
+        if lease.is_none()
+            && let Some(process) = self.slot(owner).take_running_if(|process| !process.runs(namespace))
+        {
+            self.drain_in_background(&process);
+        }
+        Ok(lease)
+    }
+
+    /// The caller's own process, if it is not being put to rest.
+    #[must_use]
+    pub fn process_of(&self, caller: &Arc<Caller>) -> Option<Lease> {
+        let slot = self.slots().get(&caller.version).map(Arc::clone)?;
+        let process = slot.running().filter(|process| Arc::ptr_eq(&process.caller, caller))?;
+        process.lease()
+    }
+
     /// Lets all requests come to their end and stops every process, those included that were being put to rest.
     pub async fn stop(&self) {
         self.0.stopping.cancel();
@@ -261,7 +288,8 @@ impl Engine {
         let loaded =
             loaded.map_err(|error| StartError::Unavailable(format!("read version {version}: {error}")))?;
         let worker = loaded.ok_or(StartError::Missing(version))?;
-        if worker.objects.as_ref().is_some_and(|objects| !objects.is_owner) {
+        let role = worker.objects.as_ref().map(|objects| objects.role);
+        if role == Some(ObjectsRole::Replaced) {
             return Err(StartError::Replaced(version));
         }
         let caller = Arc::new(worker.caller());
@@ -270,15 +298,15 @@ impl Engine {
             let claim = self.claim(&slot, &worker).await?;
             let folder = claim.as_ref().map(|claim| claim.folder.to_string_lossy());
             let storage = folder.as_deref().map_or(Storage::None, Storage::Folder);
-            let ways = slot.ways();
+            let ways = ways(&worker, slot.ways());
             let config = config::encode(&worker, &caller.calls_key, &ways, storage)?;
             let plan = Plan { caller: Arc::clone(&caller), config, ways: ways.clone(), claim };
             match self.start(plan).await {
                 Ok(process) => {
-                    slot.prove(&ways);
+                    slot.prove(&ways.entrypoints);
                     return Ok(process);
                 }
-                Err(error @ StartError::Rejected(_)) if slot.doubt(&ways, &error) => {}
+                Err(error @ StartError::Rejected(_)) if slot.doubt(&ways.entrypoints, &error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -286,7 +314,8 @@ impl Engine {
 
     /// The right to run the version's Durable Objects. Waits until the process that has it has ended.
     async fn claim(&self, slot: &Arc<Slot>, worker: &WorkerVersion) -> Result<Option<Claim>, StartError> {
-        let Some(objects) = &worker.objects else { return Ok(None) };
+        let owned = worker.objects.as_ref().filter(|objects| objects.role == ObjectsRole::Owner);
+        let Some(objects) = owned else { return Ok(None) };
         let claim = self.wiring().homes.claim(objects).await;
         let claim = claim.map_err(|error| {
             StartError::Unavailable(format!("take the Durable Objects of `{}`: {error}", worker.script))
@@ -390,8 +419,8 @@ impl Engine {
         self.refuse_experimental_flags(worker).await?;
         let caller = Arc::new(worker.caller());
         let storage = if worker.objects.is_some() { Storage::Memory } else { Storage::None };
-        let config = config::encode(worker, &caller.calls_key, &[], storage)?;
-        let plan = Plan { caller, config, ways: Vec::new(), claim: None };
+        let config = config::encode(worker, &caller.calls_key, &Ways::default(), storage)?;
+        let plan = Plan { caller, config, ways: Ways::default(), claim: None };
         if worker.objects.is_some() {
             // Another version's process may have the objects, so this one is not for its first request.
             let (startup, missing_classes) = self.0.workshop.try_out(plan, self.purpose()).await?;
@@ -421,7 +450,7 @@ impl Engine {
             None => {
                 let caller = Caller { bindings: HashMap::new(), ..worker.caller() };
                 let config = config::encode_probe(compatibility, worker.script.as_str());
-                let plan = Plan { caller: Arc::new(caller), config, ways: Vec::new(), claim: None };
+                let plan = Plan { caller: Arc::new(caller), config, ways: Ways::default(), claim: None };
                 let outcome = self.0.workshop.start(plan, Purpose::FlagProbe).await;
                 let answer = match outcome {
                     Ok(process) => {
@@ -457,6 +486,14 @@ impl Engine {
     fn wiring(&self) -> &Wiring {
         self.0.wiring.get().expect("the server connects the engine before it opens its doors")
     }
+}
+
+/// The further ways into a process of this version. Whoever reaches its objects from outside finds the gate open: it costs
+/// 2 MB, and its opening later would stop them all.
+fn ways(worker: &WorkerVersion, entrypoints: Vec<Entrypoint>) -> Ways {
+    let owned = worker.objects.iter().filter(|objects| objects.role == ObjectsRole::Owner);
+    let classes = owned.flat_map(|objects| &objects.classes);
+    Ways { entrypoints, namespaces: classes.map(|class| class.namespace.clone()).collect() }
 }
 
 /// Whether the version's process has nothing to do but an alarm, or its repetition, that is due soon: it would hardly have

@@ -7,6 +7,7 @@ mod error;
 mod flags;
 mod folder;
 mod fork;
+mod gate;
 mod install;
 mod link;
 mod locate;

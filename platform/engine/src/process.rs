@@ -11,7 +11,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::upgrade::Upgraded;
-use model::{Caller, Entrypoint};
+use model::{Caller, Entrypoint, ObjectNamespaceId};
 use product::{Claim, ConnectionDoor, Stay};
 use rustix::{
     pipe::PipeFlags,
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use workerd_wire::command_line;
 
 use crate::{
-    config::{self, BINDINGS_SOCKET, EGRESS_SOCKET},
+    config::{BINDINGS_SOCKET, EGRESS_SOCKET, Ways},
     folder::{Folder, Folders},
     fork::{Child, Forker, Order, watch_end},
     output::Output,
@@ -119,7 +119,7 @@ pub(crate) struct Plan {
     /// The encoded configuration.
     pub(crate) config: Vec<u8>,
     /// The further ways in that it has.
-    pub(crate) ways: Vec<Entrypoint>,
+    pub(crate) ways: Ways,
     /// The right to the Durable Objects that it runs, if it runs any.
     pub(crate) claim: Option<Claim>,
 }
@@ -151,7 +151,7 @@ pub(crate) struct Process {
     /// Whether it runs Durable Objects.
     has_objects: bool,
     /// The further ways in, besides the default export.
-    ways: Vec<Entrypoint>,
+    ways: Ways,
     /// One for each way in, the default export's first.
     pools: Vec<Arc<Pool>>,
     clock: Clock,
@@ -223,7 +223,7 @@ impl Workshop {
     async fn start_listening(&self, plan: Plan, purpose: Purpose) -> Result<Started, StartFailure> {
         let Plan { caller, config, ways, claim } = plan;
         let (lock, stay) = claim.map(|Claim { lock, stay, .. }| (lock, Arc::from(stay))).unzip();
-        let sockets = config::socket_names(&ways);
+        let sockets = ways.socket_names();
         let started_at = self.clock.monotonic();
         let folder = self.folders.create()?;
         let ended = CancellationToken::new();
@@ -488,7 +488,12 @@ impl Process {
 
     /// Whether others can come in by this way.
     pub(crate) fn has(&self, way: &Entrypoint) -> bool {
-        way.is_default() || self.ways.contains(way)
+        self.ways.of_entrypoint(way).is_some()
+    }
+
+    /// Whether it runs the objects of a namespace.
+    pub(crate) fn runs(&self, namespace: &ObjectNamespaceId) -> bool {
+        self.ways.of_namespace(namespace).is_some()
     }
 
     /// Closes our ends of kept connections whose other end the process has closed.
@@ -629,15 +634,27 @@ impl Lease {
     }
 
     /// The same process by another way in; gives the lease back if it has no such way.
-    pub(crate) fn by(mut self, way: &Entrypoint) -> Result<Self, Self> {
-        if way.is_default() {
-            return Ok(self);
+    pub(crate) fn by(self, way: &Entrypoint) -> Result<Self, Self> {
+        match self.process.ways.of_entrypoint(way) {
+            Some(socket) => Ok(self.through(socket)),
+            None => Err(self),
         }
-        let Some(index) = self.process.ways.iter().position(|present| present == way) else {
-            return Err(self);
-        };
-        self.pool = Arc::clone(&self.process.pools[index + 1]);
-        Ok(self)
+    }
+
+    /// The same process by the gate of a namespace; `None` if it does not run its objects.
+    pub(crate) fn by_gate(self, namespace: &ObjectNamespaceId) -> Option<Self> {
+        let socket = self.process.ways.of_namespace(namespace)?;
+        Some(self.through(socket))
+    }
+
+    fn through(mut self, socket: usize) -> Self {
+        self.pool = Arc::clone(&self.process.pools[socket]);
+        self
+    }
+
+    /// Waits until the process is being put to rest: it is to be given up unless it is needed to finish something.
+    pub fn resting(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.process.resting.clone().cancelled_owned()
     }
 
     /// Waits until the process's WebSockets are to be closed: it is about to end.

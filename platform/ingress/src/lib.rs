@@ -41,6 +41,7 @@ pub use crate::{
     settings::{Colo, Settings},
     sites::{NoSites, Site, Sites},
     tls::{Certificate, CertificateError, CertificateFiles, Challenges, Offer, ProofError, Tls, TlsError},
+    websocket::carry_both,
 };
 use crate::{connection::SpawnDraining, headers::Prepared, metrics::Metrics};
 

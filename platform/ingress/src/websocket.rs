@@ -80,7 +80,9 @@ pub(crate) fn carry(
     });
 }
 
-async fn carry_both(client: Upgraded, process: Upgraded, parted: &CancellationToken) {
+/// Carries bytes both ways until one side ends. At `parted` the process is about to end: the client is told so, and what it
+/// still says goes nowhere.
+pub async fn carry_both(client: Upgraded, process: Upgraded, parted: &CancellationToken) {
     let (client_reader, client_writer) = tokio::io::split(TokioIo::new(client));
     let (process_reader, process_writer) = tokio::io::split(TokioIo::new(process));
     let mut inbound = std::pin::pin!(carry_in(client_reader, process_writer, parted));

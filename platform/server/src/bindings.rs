@@ -1,7 +1,7 @@
 //! What a Worker's bindings speak to. Each process has a socket of its own, so the caller is known before it says a word;
 //! the header that workerd adds only chooses among the caller's own bindings.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -10,13 +10,13 @@ use axum::{
 use futures_util::{FutureExt, future::BoxFuture};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use model::{BindingKind, Caller};
+use model::{BindingKind, Caller, ObjectTarget};
 use product::{BindingDoor, ConnectionDoor};
 use tasks::Clock;
 use telemetry::{Family, Histogram, Label, Metrics};
 use workerd_wire::headers::BINDING_HEADER;
 
-use crate::services::{Binding, Services, binding_of_connect};
+use crate::services::{Binding, Lost, Services, Target, binding_of_connect};
 
 /// The products that bindings can name.
 #[derive(Clone)]
@@ -60,11 +60,7 @@ impl Bindings {
         Self { kv, r2, d1, services, clock }
     }
 
-    async fn answer(
-        self,
-        caller: Arc<Caller>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<Body>, Lost> {
         let response = match named(&caller, &request) {
             Some((_, BindingKind::KvNamespace(namespace))) => {
                 self.kv.answer(&self.clock, namespace.as_str(), request).await
@@ -76,16 +72,26 @@ impl Bindings {
                 self.d1.answer(&self.clock, &database.to_string(), request).await
             }
             Some((name, BindingKind::Service(target))) => {
-                let (name, target) = (name.to_owned(), target.clone());
+                let (name, target) = (name.to_owned(), Target::Service(target.clone()));
                 let binding = Binding { services: self.services, caller: Arc::clone(&caller), name, target };
-                binding.answer(request.map(Body::new)).await
+                binding.answer(request.map(Body::new)).await?
+            }
+            Some((
+                name,
+                BindingKind::ObjectClass(target @ ObjectTarget { namespace: Some(namespace), .. }),
+            )) => {
+                let script = target.script.clone().unwrap_or_else(|| caller.script.clone());
+                let (class, namespace) = (target.class.clone(), namespace.clone());
+                let (name, target) = (name.to_owned(), Target::Objects { script, class, namespace });
+                let binding = Binding { services: self.services, caller: Arc::clone(&caller), name, target };
+                binding.answer(request.map(Body::new)).await?
             }
             Some((
                 _,
                 BindingKind::PlainText(_)
                 | BindingKind::Json(_)
                 | BindingKind::SecretText(_)
-                | BindingKind::ObjectClass(_)
+                | BindingKind::ObjectClass(ObjectTarget { namespace: None, .. })
                 | BindingKind::VersionMetadata
                 | BindingKind::WasmModule(_)
                 | BindingKind::TextBlob(_)

@@ -90,7 +90,7 @@ mod tests {
     fn route(shares: &[(VersionId, f64)]) -> Route {
         let share =
             |(version, percentage): &(VersionId, f64)| Share { version: *version, percentage: *percentage };
-        Route { script: "app".parse().unwrap(), versions: shares.iter().map(share).collect() }
+        Route { script: "app".parse().unwrap(), versions: shares.iter().map(share).collect(), owner: None }
     }
 
     fn chosen(route: &Route) -> Vec<VersionId> {

@@ -80,7 +80,7 @@ pub(crate) fn parse(position: usize, raw: &Value) -> Result<Declared, WorkersErr
         "durable_object_namespace" => {
             let script = text(raw, "script_name").map(str::parse).transpose();
             let script = script.map_err(WorkersError::NameInvalid)?;
-            BindingKind::ObjectClass(ObjectTarget { script, class: needed("class_name")? })
+            BindingKind::ObjectClass(ObjectTarget { script, class: needed("class_name")?, namespace: None })
         }
         "version_metadata" => BindingKind::VersionMetadata,
         "wasm_module" => BindingKind::WasmModule(needed("part")?),
@@ -120,7 +120,13 @@ pub(crate) fn restore(
     secret: impl FnOnce(&str) -> Option<Secret>,
 ) -> Result<Binding, WorkersError> {
     match parse(0, described) {
-        Ok(Declared::Bound(binding)) => Ok(binding),
+        Ok(Declared::Bound(mut binding)) => {
+            if let BindingKind::ObjectClass(target) = &mut binding.kind {
+                let namespace = text(described, "namespace_id").map(str::parse).transpose();
+                target.namespace = namespace.map_err(|_cause| WorkersError::Damaged("binding"))?;
+            }
+            Ok(binding)
+        }
         Ok(Declared::Inherited { name, .. }) => {
             let text = secret(&name).ok_or(WorkersError::Damaged("secret"))?;
             Ok(Binding { name, kind: BindingKind::SecretText(text) })
@@ -192,6 +198,9 @@ fn describe_objects(name: &str, target: &ObjectTarget) -> Value {
     let mut described = json!({"name": name, "type": "durable_object_namespace", "class_name": target.class});
     if let Some(script) = &target.script {
         described["script_name"] = json!(script);
+    }
+    if let Some(namespace) = &target.namespace {
+        described["namespace_id"] = json!(namespace);
     }
     described
 }

@@ -49,11 +49,10 @@ struct Transferred {
 pub(crate) type Sources = HashMap<ScriptName, Vec<ObjectClass>>;
 
 impl Migrations {
-    /// The classes that it takes from other Workers, each with its Worker.
-    pub(crate) fn taken(&self) -> impl Iterator<Item = (&ScriptName, &str)> {
+    /// The Workers that it takes classes from.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &ScriptName> {
         let steps = self.steps.iter().flatten().chain([&self.only]);
-        let taken = steps.flat_map(|step| step.transferred_classes.iter().flatten());
-        taken.map(|class| (&class.from_script, class.from.as_str()))
+        steps.flat_map(|step| step.transferred_classes.iter().flatten()).map(|class| &class.from_script)
     }
 }
 

@@ -212,6 +212,24 @@ pub enum WorkersError {
         "Cannot create binding for class '{0}' because it is not currently configured to implement Durable Objects. Configure a migration in your configuration to add this class."
     )]
     ClassUnknown(String),
+    /// A binding to a class of a Worker that there is not; the sentence is observed.
+    #[error("Cannot create binding for class '{class}' in script '{script}' that does not exist.")]
+    ClassScriptMissing {
+        /// The class.
+        class: String,
+        /// The Worker.
+        script: ScriptName,
+    },
+    /// A binding to a class of another Worker that has no namespace there.
+    #[error(
+        "Cannot create binding for class '{class}' in script '{script}' because it is not currently configured to implement Durable Objects. Configure a migration in that script's configuration to add this class."
+    )]
+    ClassForeignUnknown {
+        /// The class.
+        class: String,
+        /// The Worker.
+        script: ScriptName,
+    },
     /// A class is deleted and bound by the same upload.
     #[error(
         "Cannot apply --delete-class migration to class '{0}' without also removing the binding that references it."
@@ -317,9 +335,11 @@ impl From<WorkersError> for ApiError {
             E::ClassTaken { .. } => (StatusCode::BAD_REQUEST, 10_074),
             E::ClassNotExported { .. } => (StatusCode::BAD_REQUEST, 10_070),
             E::ClassDependedOn(_) => (StatusCode::BAD_REQUEST, 10_064),
-            E::ClassMissing { .. } | E::ClassUnknown(_) | E::ClassStillBound(_) => {
-                (StatusCode::BAD_REQUEST, 10_061)
-            }
+            E::ClassMissing { .. }
+            | E::ClassUnknown(_)
+            | E::ClassScriptMissing { .. }
+            | E::ClassForeignUnknown { .. }
+            | E::ClassStillBound(_) => (StatusCode::BAD_REQUEST, 10_061),
             E::Exports(details) => {
                 let meta = serde_json::json!({ "details": details });
                 return Self::new(StatusCode::BAD_REQUEST, 100_402, error.to_string()).with_meta(meta);

@@ -53,7 +53,7 @@ pub(crate) struct Hint {
 
 /// What there is when a declaration is reconciled.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub(crate) struct Situation {
     /// The Worker's namespaces.
     pub(crate) classes: Vec<ObjectClass>,
     /// Those of the Workers that the declaration names, if they exist.
@@ -125,10 +125,10 @@ impl Exports {
     pub(crate) fn reconcile(
         &self,
         name: &ScriptName,
-        standing: &Standing,
+        situation: &Situation,
         is_in_code: impl Fn(&str) -> bool,
     ) -> Result<Classes, WorkersError> {
-        let mut work = Work { exports: self, name, standing, outcome: Outcome::default(), is_in_code };
+        let mut work = Work { exports: self, name, situation, outcome: Outcome::default(), is_in_code };
         for (class, export) in &self.0 {
             if let Err(detail) = work.declare(class, export) {
                 work.outcome.errors.push(detail);
@@ -139,9 +139,9 @@ impl Exports {
             let is_expected = matches!(self.0.get(&hint.class), Some(Export::ExpectingTransfer { .. }));
             hint.target == *name && !is_expected
         };
-        let forgotten = standing.hints.iter().filter(is_over).map(|hint| hint.class.clone());
+        let forgotten = situation.hints.iter().filter(is_over).map(|hint| hint.class.clone());
         work.outcome.change.forgotten = forgotten.collect();
-        let undeclared = standing.classes.iter().filter(|class| !self.0.contains_key(&class.name));
+        let undeclared = situation.classes.iter().filter(|class| !self.0.contains_key(&class.name));
         let undeclared: Vec<ExportsProblem> = undeclared.map(|class| work.undeclared(&class.name)).collect();
         work.outcome.errors.extend(undeclared);
         let Outcome { errors, now, change, report } = work.outcome;
@@ -227,7 +227,7 @@ struct Outcome {
 struct Work<'a, F> {
     exports: &'a Exports,
     name: &'a ScriptName,
-    standing: &'a Standing,
+    situation: &'a Situation,
     outcome: Outcome,
     is_in_code: F,
 }
@@ -246,7 +246,7 @@ impl<F: Fn(&str) -> bool> Work<'_, F> {
     }
 
     fn provisioned(&self, class: &str) -> Option<&ObjectClass> {
-        self.standing.classes.iter().find(|known| known.name == class)
+        self.situation.classes.iter().find(|known| known.name == class)
     }
 
     /// A class that is renamed to this one in the same declaration.
@@ -328,12 +328,12 @@ impl<F: Fn(&str) -> bool> Work<'_, F> {
             self.note_stale(class, "transferred");
             return Ok(());
         };
-        if !self.standing.others.contains_key(to) {
+        if !self.situation.others.contains_key(to) {
             let message = format!("The Worker '{to}' does not exist.");
             return Err(ExportsProblem::new(class, "transferred_target_missing", message));
         }
         let is_mine = |hint: &&Hint| hint.source == *self.name && hint.class == class && !hint.is_committed;
-        let mut hints = self.standing.hints.iter().filter(is_mine).peekable();
+        let mut hints = self.situation.hints.iter().filter(is_mine).peekable();
         if hints.peek().is_none() {
             let message = format!("The Worker '{to}' has no `expecting-transfer` entry for '{class}'.");
             return Err(ExportsProblem::new(class, "transferred_pending_not_found", message).suggest(
@@ -352,7 +352,7 @@ impl<F: Fn(&str) -> bool> Work<'_, F> {
 
     fn expect(&mut self, class: &str, storage: Storage, from: &ScriptName) -> Result<(), ExportsProblem> {
         let mine = |hint: &&Hint| hint.target == *self.name && hint.class == class;
-        let hint = self.standing.hints.iter().find(mine);
+        let hint = self.situation.hints.iter().find(mine);
         self.check_in_code(class, "config_export_not_in_code")?;
         if let Some(there) = self.provisioned(class).cloned() {
             match hint.filter(|hint| hint.is_committed) {
@@ -387,7 +387,7 @@ impl<F: Fn(&str) -> bool> Work<'_, F> {
             self.outcome.now.push(there);
             return Ok(());
         }
-        let Some(source) = self.standing.others.get(from) else {
+        let Some(source) = self.situation.others.get(from) else {
             let message = format!("The Worker '{from}' does not exist.");
             return Err(ExportsProblem::new(class, "phase_one_transfer_source_missing", message));
         };
@@ -458,7 +458,7 @@ impl<F: Fn(&str) -> bool> Work<'_, F> {
     }
 
     fn callers(&self, class: &str) -> Vec<ScriptName> {
-        self.standing.callers.get(class).cloned().unwrap_or_default()
+        self.situation.callers.get(class).cloned().unwrap_or_default()
     }
 }
 
@@ -475,17 +475,17 @@ mod tests {
     use model::{ObjectClass, ObjectNamespaceId};
     use serde_json::{Value, json};
 
-    use super::{Exports, Hint, Standing};
+    use super::{Exports, Hint, Situation};
     use crate::{classes::Classes, error::WorkersError};
 
     /// `giver` has A with SQL and B without; `taker` expects A of it.
-    fn standing() -> Standing {
+    fn situation() -> Situation {
         let class = |name: &str| ObjectClass {
             namespace: ObjectNamespaceId::random(),
             name: name.to_owned(),
             has_sql: name == "A",
         };
-        Standing {
+        Situation {
             classes: vec![class("A"), class("B")],
             others: [("taker".parse().unwrap(), Vec::new()), ("other".parse().unwrap(), vec![class("C")])]
                 .into(),
@@ -505,7 +505,7 @@ mod tests {
             export["type"] = json!("durable-object");
         }
         let exports = Exports::parse(Some(&exports))?.unwrap();
-        exports.reconcile(&"giver".parse().unwrap(), &standing(), |class| in_code.contains(&class))
+        exports.reconcile(&"giver".parse().unwrap(), &situation(), |class| in_code.contains(&class))
     }
 
     fn kept() -> Value {

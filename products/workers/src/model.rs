@@ -168,19 +168,6 @@ pub(crate) struct Deployment {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-impl Deployment {
-    /// The version that runs the Worker's Durable Objects: the one with the largest share, of equal ones the first.
-    pub(crate) fn owner(&self) -> Option<VersionId> {
-        let mut owner: Option<&Portion> = None;
-        for portion in &self.versions {
-            if owner.is_none_or(|owner| owner.percentage < portion.percentage) {
-                owner = Some(portion);
-            }
-        }
-        owner.map(|portion| portion.version_id)
-    }
-}
-
 /// A version's part of a deployment, as the API writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Portion {

@@ -11,8 +11,8 @@ use std::{
 
 use ::model::{
     AccountId, Binding, BindingKind, BucketName, Compatibility, DatabaseId, DeploymentId, Entry, Module,
-    NamespaceId, ObjectClass, ObjectNamespaceId, ObjectTarget, Objects, ScriptName, ScriptTag, VersionId,
-    VersionMetadata, WorkerVersion,
+    NamespaceId, ObjectClass, ObjectNamespaceId, ObjectTarget, Objects, ObjectsRole, ScriptName, ScriptTag,
+    VersionId, VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
@@ -27,7 +27,7 @@ use crate::{
     binding::{self, Declared},
     classes::{Classes, Migrations, Sources, check_deployable},
     error::WorkersError,
-    exports::{Exports, Standing},
+    exports::{Exports, Situation},
     model::{
         DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
         Version,
@@ -141,7 +141,7 @@ pub(crate) struct Draft {
     /// The Durable Object classes that it has to export.
     pub(crate) classes: Classes,
     /// What it declares of them, and what that was held against.
-    pub(crate) declared: Option<(Exports, Standing)>,
+    pub(crate) declared: Option<(Exports, Situation)>,
     /// What made the version, as annotations name it.
     pub(crate) trigger: &'static str,
 }
@@ -217,16 +217,18 @@ impl Register {
         self.store.script(name).await?.ok_or(WorkersError::ScriptMissing)
     }
 
-    /// The service bindings of all versions that answer requests, each with the script that has it, in the API's form.
-    pub(crate) async fn service_bindings(&self) -> Result<Vec<(ScriptName, Value)>, WorkersError> {
+    /// The bindings to other Workers of all versions that answer requests, each with the script that has it, in the API's
+    /// form.
+    pub(crate) async fn bindings_to_scripts(&self) -> Result<Vec<(ScriptName, Value)>, WorkersError> {
         let mut found = Vec::new();
         for script in self.store.scripts().await? {
             let active = self.store.deployments(&script.name).await?.into_iter().next();
             for portion in active.iter().flat_map(|deployment| &deployment.versions) {
                 let version = self.store.version(&script.name, portion.version_id).await?;
                 let bindings = version.into_iter().flat_map(|version| version.manifest.bindings);
-                let services = bindings.filter(|binding| binding["type"] == "service");
-                found.extend(services.map(|binding| (script.name.clone(), binding)));
+                let to_scripts = bindings
+                    .filter(|binding| binding["type"] == "service" || !binding["script_name"].is_null());
+                found.extend(to_scripts.map(|binding| (script.name.clone(), binding)));
             }
         }
         Ok(found)
@@ -250,7 +252,7 @@ impl Register {
             let _permit = permit;
             let upload = tokio::task::spawn_blocking(move || upload::parse(parts, limits)).await;
             let upload = upload.map_err(|_cause| WorkersError::Interrupted)??;
-            let sources = upload.migrations.iter().flat_map(Migrations::taken).map(|(source, _)| source);
+            let sources = upload.migrations.iter().flat_map(Migrations::sources);
             let others = sources.chain(upload.exports.iter().flat_map(Exports::scripts));
             let _locks = register.lock_all(others.chain([&name])).await;
             register.take(&name, upload, origin, intent).await
@@ -280,11 +282,11 @@ impl Register {
             let trigger = if is_rollback { "rollback" } else { "deployment" };
             let mut deployment = register.new_deployment(portions, origin, trigger);
             deployment.annotations.extend(annotations);
-            let before = register.active(&name).await?;
+            let before = register.standing(&name).await?;
             let touched = register.touched_by(&classes).await?;
             let deployment = register.store.deploy(&name, deployment, classes).await?;
             register.publish().await?;
-            register.retire_unless_active(before, &deployment);
+            register.retire_changed(before, &name).await?;
             register.retire(touched);
             let url = register.url(&name);
             tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
@@ -374,33 +376,13 @@ impl Register {
             Some(migrations) => {
                 let tag = self.store.script(name).await?.and_then(|script| script.migration_tag);
                 let mut sources = Sources::new();
-                for (source, class) in migrations.taken().filter(|(source, _)| *source != name) {
-                    self.check_unbound(source, class).await?;
+                for source in migrations.sources().filter(|source| *source != name) {
                     sources.insert(source.clone(), self.store.classes(source).await?);
                 }
                 Classes::migrate(now, tag.as_deref(), migrations, sources)
             }
             None => Ok(Classes { now, change: None }),
         }
-    }
-
-    /// Whether a class may leave a script: what answers for that must not need it.
-    async fn check_unbound(&self, source: &ScriptName, class: &str) -> Result<(), WorkersError> {
-        for id in self.active(source).await? {
-            let bindings = self.store.version(source, id).await?.map(|version| version.manifest.bindings);
-            let is_bound = |binding: &Value| {
-                binding["type"] == "durable_object_namespace"
-                    && binding["class_name"] == class
-                    && binding.get("script_name").is_none()
-            };
-            if bindings.iter().flatten().any(is_bound) {
-                return Err(WorkersError::Rejected(format!(
-                    "transferred_classes: Worker '{source}' has a binding to its class '{class}', which would not \
-                     be its own any more: deploy it without the binding first"
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// The script's classes as a declaration makes them if the code exports what it says; a version that is only kept
@@ -411,9 +393,9 @@ impl Register {
         before: Classes,
         exports: Option<Exports>,
         intent: Intent,
-    ) -> Result<(Classes, Option<(Exports, Standing)>), WorkersError> {
+    ) -> Result<(Classes, Option<(Exports, Situation)>), WorkersError> {
         let Some(exports) = exports else { return Ok((before, None)) };
-        let standing = self.standing(name, &exports).await?;
+        let standing = self.situation(name, &exports).await?;
         let classes = match intent {
             Intent::Deploy => exports.reconcile(name, &standing, |class| exports.is_live(class))?,
             Intent::Keep => before,
@@ -422,11 +404,11 @@ impl Register {
     }
 
     /// What a declaration is held against.
-    async fn standing(&self, name: &ScriptName, exports: &Exports) -> Result<Standing, WorkersError> {
-        let mut standing = Standing { classes: self.store.classes(name).await?, ..Standing::default() };
+    async fn situation(&self, name: &ScriptName, exports: &Exports) -> Result<Situation, WorkersError> {
+        let mut situation = Situation { classes: self.store.classes(name).await?, ..Situation::default() };
         for other in exports.scripts().filter(|other| *other != name) {
             if self.store.script(other).await?.is_some() {
-                standing.others.insert(other.clone(), self.store.classes(other).await?);
+                situation.others.insert(other.clone(), self.store.classes(other).await?);
             }
         }
         for hint in self.store.hints(name).await? {
@@ -435,10 +417,19 @@ impl Register {
                 || hint.is_committed
                 || self.exports_class(&hint.target, &hint.class).await?
             {
-                standing.hints.push(hint);
+                situation.hints.push(hint);
             }
         }
-        Ok(standing)
+        for (caller, binding) in self.bindings_to_scripts().await? {
+            let is_it = |class: &&ObjectClass| binding["namespace_id"] == class.namespace.as_str();
+            if let Some(class) = situation.classes.iter().find(is_it) {
+                let callers = situation.callers.entry(class.name.clone()).or_default();
+                if !callers.contains(&caller) {
+                    callers.push(caller);
+                }
+            }
+        }
+        Ok(situation)
     }
 
     /// Whether all versions that answer for a script export a class.
@@ -461,18 +452,18 @@ impl Register {
         origin: Origin,
         intent: Intent,
     ) -> Result<Kept, WorkersError> {
-        let own_classes = draft.bindings.into_iter().map(|binding| own_class(name, binding));
-        let draft = Draft { bindings: own_classes.collect(), ..draft };
-        for binding in &draft.bindings {
-            if let BindingKind::ObjectClass(target) = &binding.kind {
-                let declared = draft.declared.as_ref().filter(|_| intent == Intent::Keep);
+        let mut draft = draft;
+        for binding in &mut draft.bindings {
+            if let BindingKind::ObjectClass(target) = &mut binding.kind {
+                let is_own = target.script.as_ref().is_none_or(|script| script == name);
+                let declared = draft.declared.as_ref().filter(|_| is_own && intent == Intent::Keep);
                 if declared.is_some_and(|(exports, _)| exports.is_live(&target.class))
                     && !draft.classes.has(&target.class)
                 {
                     let (binding, class) = (binding.name.clone(), target.class.clone());
                     return Err(WorkersError::BindingNeedsDeployment { binding, class });
                 }
-                draft.classes.check_bound(&target.class)?;
+                self.bind_objects(name, &draft.classes, target).await?;
             }
         }
         let created_ms = self.clock.unix_ms();
@@ -544,7 +535,7 @@ impl Register {
         let name = new.worker.script.clone();
         let id = new.worker.id;
         let deployment = new.deployment.clone();
-        let before = self.active(&name).await?;
+        let before = self.standing(&name).await?;
         let touched = self.touched_by(&new.classes).await?;
         let committed = self.store.commit(new).await;
         if committed.is_err() {
@@ -553,8 +544,8 @@ impl Register {
         }
         let (script, version) = committed?;
         self.publish().await?;
-        if let Some(deployment) = &deployment {
-            self.retire_unless_active(before, deployment);
+        if deployment.is_some() {
+            self.retire_changed(before, &name).await?;
         }
         self.retire(touched);
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
@@ -649,13 +640,6 @@ impl Register {
                 let (binding, script) = (binding.name.clone(), target.script.clone());
                 Err(WorkersError::ServiceTargetMissing { binding, script })
             }
-            BindingKind::ObjectClass(ObjectTarget { script: Some(script), .. }) if script != name => {
-                let binding = &binding.name;
-                Err(WorkersError::Rejected(format!(
-                    "binding {binding}: the Durable Objects of another Worker (script_name '{script}') are not \
-                     supported by this version of Skerry yet"
-                )))
-            }
             BindingKind::KvNamespace(_)
             | BindingKind::R2Bucket(_)
             | BindingKind::D1(_)
@@ -669,6 +653,31 @@ impl Register {
             | BindingKind::TextBlob(_)
             | BindingKind::DataBlob(_) => Ok(()),
         }
+    }
+
+    /// Finds what a binding to a class of Durable Objects means: a class of this Worker, or the namespace that another one
+    /// has for its class now. What was found once stays, whatever becomes of the other Worker's classes.
+    async fn bind_objects(
+        &self,
+        name: &ScriptName,
+        classes: &Classes,
+        target: &mut ObjectTarget,
+    ) -> Result<(), WorkersError> {
+        // A Worker may name itself as the one that implements a class.
+        target.script.take_if(|script| script == name);
+        let Some(script) = &target.script else {
+            target.namespace = None;
+            return classes.check_bound(&target.class);
+        };
+        if target.namespace.is_none() {
+            let (class, script) = (target.class.clone(), script.clone());
+            if self.store.script(&script).await?.is_none() {
+                return Err(WorkersError::ClassScriptMissing { class, script });
+            }
+            let found = self.store.object_namespace(&script, &class).await?;
+            target.namespace = Some(found.ok_or(WorkersError::ClassForeignUnknown { class, script })?);
+        }
+        Ok(())
     }
 
     async fn check_alias(&self, name: &ScriptName, upload: &Upload) -> Result<(), WorkersError> {
@@ -720,7 +729,7 @@ impl Register {
         }
         let classes = match exports {
             Some(exports) => {
-                let standing = self.standing(name, exports).await?;
+                let standing = self.situation(name, exports).await?;
                 let exporting = |class: &str| {
                     versions.iter().all(|version| version.manifest.classes.iter().any(|known| known == class))
                 };
@@ -728,13 +737,6 @@ impl Register {
             }
             None => Classes { now: self.store.classes(name).await?, change: None },
         };
-        if !classes.now.is_empty() && 1 < portions.len() {
-            return Err(WorkersError::Rejected(
-                "a deployment of several versions of a Worker with Durable Objects is not supported by this \
-                 version of Skerry yet: deploy one version with 100 %"
-                    .to_owned(),
-            ));
-        }
         for version in &versions {
             check_deployable(version, &classes.now)?;
         }
@@ -751,7 +753,10 @@ impl Register {
                 classes.push(ObjectClass { namespace, name, has_sql: true });
             }
         }
-        (!classes.is_empty()).then(|| Objects { home: ScriptTag::random(), classes, is_owner: false })
+        (!classes.is_empty()).then(|| {
+            let (home, role) = (ScriptTag::random(), ObjectsRole::Owner);
+            Objects { home, classes, role }
+        })
     }
 
     /// The namespaces of Durable Objects of all scripts.
@@ -762,8 +767,7 @@ impl Register {
     /// The version that runs the Durable Objects of the script that has this tag, if one is deployed.
     pub async fn object_owner(&self, home: &ScriptTag) -> Result<Option<VersionId>, WorkersError> {
         let Some(script) = self.store.script_by_tag(home.as_str()).await? else { return Ok(None) };
-        let active = self.store.deployments(&script.name).await?.into_iter().next();
-        Ok(active.and_then(|deployment| deployment.owner()))
+        self.store.object_owner(&script.name).await
     }
 
     fn new_deployment(&self, versions: Vec<Portion>, origin: Origin, trigger: &str) -> Deployment {
@@ -778,9 +782,18 @@ impl Register {
         Ok(portions.into_iter().map(|portion| portion.version_id).collect())
     }
 
-    fn retire_unless_active(&self, mut versions: Vec<VersionId>, deployment: &Deployment) {
-        versions.retain(|id| deployment.versions.iter().all(|portion| portion.version_id != *id));
-        self.retire(versions);
+    async fn standing(&self, name: &ScriptName) -> Result<Standing, WorkersError> {
+        let (active, owner) = (self.active(name).await?, self.store.object_owner(name).await?);
+        let has_objects = !self.store.classes(name).await?.is_empty();
+        Ok(Standing { active, owner: owner.filter(|_| has_objects) })
+    }
+
+    /// Puts the processes to rest that do not answer any more, and those that are to begin or to cease running objects.
+    async fn retire_changed(&self, before: Standing, name: &ScriptName) -> Result<(), WorkersError> {
+        let now = self.standing(name).await?;
+        let is_same = |id| now.active.contains(id) && (before.owner == Some(*id)) == (now.owner == Some(*id));
+        self.retire(before.active.iter().filter(|id| !is_same(id)).copied().collect());
+        Ok(())
     }
 
     fn retire(&self, versions: Vec<VersionId>) {
@@ -853,14 +866,10 @@ fn lock_of(name: &ScriptName) -> usize {
     usize::try_from(hasher.finish() % LOCKS as u64).expect("a bucket is less than LOCKS")
 }
 
-/// A Worker may name itself as the one that implements a class.
-fn own_class(name: &ScriptName, mut binding: Binding) -> Binding {
-    if let BindingKind::ObjectClass(target) = &mut binding.kind
-        && target.script.as_ref() == Some(name)
-    {
-        target.script = None;
-    }
-    binding
+/// Which versions of a script answer, and which of them runs its Durable Objects.
+struct Standing {
+    active: Vec<VersionId>,
+    owner: Option<VersionId>,
 }
 
 fn check_portions(portions: &[Portion]) -> Result<(), WorkersError> {

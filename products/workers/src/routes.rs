@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use model::{BucketPlace, ScriptName, VersionId};
+use model::{BucketPlace, ObjectNamespaceId, ScriptName, VersionId};
 use tokio::sync::watch;
 
 use crate::{
@@ -34,6 +34,8 @@ pub struct RouteTable {
     pub hosts: HashMap<String, Arc<Route>>,
     /// By script, whether or not it has a host: this is how Workers call each other.
     pub scripts: HashMap<ScriptName, Arc<Route>>,
+    /// By namespace of Durable Objects: the Worker that implements its class.
+    pub objects: HashMap<ObjectNamespaceId, Arc<Route>>,
     /// Custom domains and zone routes, which come before [`RouteTable::hosts`].
     pub zones: ZoneTable,
 }
@@ -45,6 +47,8 @@ pub struct Route {
     pub script: ScriptName,
     /// Its versions and their shares of 100 %; empty while nothing is deployed.
     pub versions: Vec<Share>,
+    /// The one of them that runs the Worker's Durable Objects, if it has any.
+    pub owner: Option<VersionId>,
 }
 
 /// A version's share of a Worker's requests.
@@ -105,6 +109,12 @@ impl Routes {
         self.0.table.load().scripts.get(script).cloned()
     }
 
+    /// Who answers for the objects of a namespace.
+    #[must_use]
+    pub fn find_objects(&self, namespace: &ObjectNamespaceId) -> Option<Arc<Route>> {
+        self.0.table.load().objects.get(namespace).cloned()
+    }
+
     /// Puts a new table in force. A request that begins after this call is answered by it.
     pub fn publish(&self, table: RouteTable) {
         self.0.table.store(Arc::new(table));
@@ -146,6 +156,10 @@ pub(crate) struct Published {
     pub(crate) script: ScriptName,
     pub(crate) is_enabled: bool,
     pub(crate) shares: Vec<Share>,
+    /// The version that runs its Durable Objects.
+    pub(crate) owner: Option<VersionId>,
+    /// Those it implements.
+    pub(crate) namespaces: Vec<ObjectNamespaceId>,
     /// Newest first; empty unless previews are on.
     pub(crate) previews: Vec<Preview>,
 }
@@ -162,10 +176,14 @@ impl RouteTable {
     /// prefix; of two versions with one alias the newer has it.
     pub(crate) fn build(scripts: &[Published], base: &str) -> Self {
         let mut hosts = HashMap::new();
-        let mut by_script = HashMap::new();
+        let (mut by_script, mut by_namespace) = (HashMap::new(), HashMap::new());
         for published in scripts {
-            let route =
-                Arc::new(Route { script: published.script.clone(), versions: published.shares.clone() });
+            let route = Arc::new(Route {
+                script: published.script.clone(),
+                versions: published.shares.clone(),
+                owner: published.owner,
+            });
+            by_namespace.extend(published.namespaces.iter().map(|id| (id.clone(), Arc::clone(&route))));
             by_script.insert(published.script.clone(), Arc::clone(&route));
             if published.is_enabled {
                 hosts.insert(format!("{}.{base}", published.script), route);
@@ -189,10 +207,10 @@ impl RouteTable {
             }
             hosts.entry(format!("{label}.{base}")).or_insert_with(|| {
                 let versions = vec![Share { version, percentage: 100.0 }];
-                Arc::new(Route { script: published.script.clone(), versions })
+                Arc::new(Route { script: published.script.clone(), versions, owner: None })
             });
         }
-        Self { hosts, scripts: by_script, zones: ZoneTable::default() }
+        Self { hosts, scripts: by_script, objects: by_namespace, zones: ZoneTable::default() }
     }
 
     /// Adds custom domains and zone routes.
@@ -222,7 +240,8 @@ mod tests {
 
     fn published(script: &str, is_enabled: bool, previews: Vec<Preview>) -> Published {
         let shares = vec![Share { version: VersionId::random(), percentage: 100.0 }];
-        Published { script: script.parse().expect("a valid name"), is_enabled, shares, previews }
+        let script = script.parse().expect("a valid name");
+        Published { script, is_enabled, shares, owner: None, namespaces: Vec::new(), previews }
     }
 
     #[test]
@@ -250,7 +269,7 @@ mod tests {
             let versions = shares
                 .iter()
                 .map(|(version, percentage)| Share { version: *version, percentage: *percentage });
-            Route { script: "app".parse().unwrap(), versions: versions.collect() }.choose(draw)
+            Route { script: "app".parse().unwrap(), versions: versions.collect(), owner: None }.choose(draw)
         };
         let shares = [(first, 25.0), (second, 75.0)];
         assert_eq!(choose(&[], 0.5), None);

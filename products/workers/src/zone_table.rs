@@ -139,7 +139,7 @@ mod tests {
         let scripts: HashMap<ScriptName, Arc<Route>> = rows
             .iter()
             .filter_map(|(_, _, script)| script.clone())
-            .map(|script| (script.clone(), Arc::new(Route { script, versions: Vec::new() })))
+            .map(|script| (script.clone(), Arc::new(Route { script, versions: Vec::new(), owner: None })))
             .collect();
         let zones = ZONES.iter().map(ToString::to_string).collect();
         let layout = ZoneLayout { zones, routes: rows.clone(), ..ZoneLayout::default() };

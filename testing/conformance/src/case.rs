@@ -12,6 +12,9 @@ use http::{Method, Request, header::HOST};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The file of a case's second Worker.
+const OWNER_FILE: &str = "owner.js";
+
 /// A Worker and what is asked of it.
 #[derive(Debug)]
 pub(crate) struct Case {
@@ -20,6 +23,8 @@ pub(crate) struct Case {
     pub(crate) description: Description,
     /// The main file first.
     pub(crate) files: Vec<SourceFile>,
+    /// The one file of a second Worker, which owns the objects that the first one uses.
+    pub(crate) owner: Option<SourceFile>,
 }
 
 /// A file of the Worker.
@@ -84,6 +89,8 @@ pub(crate) enum Binding {
     D1,
     /// A class of Durable Objects that the case's Worker exports, with SQL.
     Object(String),
+    /// The same, exported by the case's second Worker.
+    ObjectElsewhere(String),
     Text(String),
     Json(Value),
     VersionMetadata,
@@ -138,6 +145,25 @@ impl Case {
         self.name.replace(['/', '_'], "-")
     }
 
+    /// The second Worker's name.
+    pub(crate) fn owner_script(&self) -> String {
+        format!("{}-owner", self.script())
+    }
+
+    /// The classes that the second Worker exports.
+    pub(crate) fn owner_classes(&self) -> impl Iterator<Item = &str> {
+        self.description.bindings.values().filter_map(|binding| match binding {
+            Binding::ObjectElsewhere(class) => Some(class.as_str()),
+            Binding::Kv
+            | Binding::R2
+            | Binding::D1
+            | Binding::Object(_)
+            | Binding::Text(_)
+            | Binding::Json(_)
+            | Binding::VersionMetadata => None,
+        })
+    }
+
     /// The host that both sides are asked under.
     pub(crate) fn host(&self) -> String {
         format!("{}.localhost", self.script())
@@ -175,7 +201,8 @@ fn load(folder: &Path) -> Case {
     let mut files: Vec<_> = entries(folder).iter().filter_map(|path| file(path)).collect();
     files.sort_by_key(|file| (file.name != "worker.js", file.name.clone()));
     assert!(files.first().is_some_and(|file| file.name == "worker.js"), "{name}: no worker.js");
-    Case { name, description, files }
+    let owner = files.iter().position(|file| file.name == OWNER_FILE).map(|position| files.remove(position));
+    Case { name, description, files, owner }
 }
 
 fn file(path: &Path) -> Option<SourceFile> {

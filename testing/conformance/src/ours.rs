@@ -9,9 +9,16 @@ use crate::case::{Binding, Case, FileKind, Format};
 /// Deploys the case's Worker; it answers at the case's host.
 pub(crate) async fn deploy(server: &Server, case: &Case) -> Result<(), String> {
     let script = script(server, case).await?;
-    let answer = server.try_deploy(&script).await;
-    if !answer.status.is_success() {
-        return Err(format!("the upload was answered {}: {}", answer.status, answer.text()));
+    for script in owner(case).iter().chain([&script]) {
+        let answer = server.try_deploy(script).await;
+        if !answer.status.is_success() {
+            return Err(format!(
+                "the upload of {} was answered {}: {}",
+                script.name,
+                answer.status,
+                answer.text()
+            ));
+        }
     }
     let path = format!("/accounts/{{account}}/workers/scripts/{}/subdomain", script.name);
     let answer = server.api(Method::POST, &path, Some(&json!({ "enabled": true }))).await;
@@ -19,6 +26,24 @@ pub(crate) async fn deploy(server: &Server, case: &Case) -> Result<(), String> {
         return Err(format!("the host was refused with {}: {}", answer.status, answer.text()));
     }
     Ok(())
+}
+
+/// The case's second Worker.
+fn owner(case: &Case) -> Option<Script> {
+    let file = case.owner.as_ref()?;
+    let classes: Vec<&str> = case.owner_classes().collect();
+    let metadata = json!({
+        "main_module": file.name,
+        "compatibility_date": case.description.compatibility_date,
+        "compatibility_flags": case.description.compatibility_flags,
+        "migrations": { "new_tag": "v1", "new_sqlite_classes": classes },
+    });
+    let module = Module {
+        name: file.name.clone(),
+        content_type: content_type(file.kind, Format::Modules).into(),
+        content: file.content.clone(),
+    };
+    Some(Script { name: case.owner_script(), metadata, modules: vec![module] })
 }
 
 async fn script(server: &Server, case: &Case) -> Result<Script, String> {
@@ -43,6 +68,10 @@ async fn script(server: &Server, case: &Case) -> Result<Script, String> {
             Binding::Object(class) => {
                 classes.push(class);
                 json!({ "type": "durable_object_namespace", "name": name, "class_name": class })
+            }
+            Binding::ObjectElsewhere(class) => {
+                let owner = case.owner_script();
+                json!({ "type": "durable_object_namespace", "name": name, "class_name": class, "script_name": owner })
             }
             Binding::Text(text) => json!({ "type": "plain_text", "name": name, "text": text }),
             Binding::Json(value) => json!({ "type": "json", "name": name, "json": value }),

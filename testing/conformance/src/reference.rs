@@ -94,6 +94,10 @@ fn options(case: &Case) -> Value {
             Binding::Object(class) => {
                 objects.insert(name, json!({ "className": class, "useSQLite": true }));
             }
+            Binding::ObjectElsewhere(class) => {
+                let owner = case.owner_script();
+                objects.insert(name, json!({ "className": class, "scriptName": owner, "useSQLite": true }));
+            }
             Binding::Text(text) => {
                 values.insert(name, text.clone().into());
             }
@@ -108,7 +112,26 @@ fn options(case: &Case) -> Value {
     options["d1Databases"] = databases.into();
     options["durableObjects"] = objects.into();
     options["bindings"] = values.into();
-    options
+    match owner(case) {
+        // The first answers.
+        Some(owner) => json!({ "workers": [options, owner] }),
+        None => options,
+    }
+}
+
+/// The case's second Worker.
+fn owner(case: &Case) -> Option<Value> {
+    let file = case.owner.as_ref()?;
+    let classes = case.owner_classes();
+    let objects = classes.map(|class| (class.to_owned(), json!({ "className": class, "useSQLite": true })));
+    Some(json!({
+        "name": case.owner_script(),
+        "compatibilityDate": case.description.compatibility_date,
+        "compatibilityFlags": case.description.compatibility_flags,
+        "modulesRoot": "/case",
+        "modules": [module(&file.name, file.kind, &file.content)],
+        "durableObjects": objects.collect::<Map<_, _>>(),
+    }))
 }
 
 fn module(name: &str, kind: FileKind, content: &[u8]) -> Value {

@@ -119,7 +119,8 @@ pub(crate) fn idle() -> VersionId {
 }
 
 fn routes() -> Routes {
-    let route = |script: &str, versions| Arc::new(Route { script: script.parse().unwrap(), versions });
+    let route =
+        |script: &str, versions| Arc::new(Route { script: script.parse().unwrap(), versions, owner: None });
     let all = vec![Share { version: VersionId::random(), percentage: 100.0 }];
     let [one, other] = halves().map(|version| Share { version, percentage: 50.0 });
     let split = vec![one, other, Share { version: idle(), percentage: 0.0 }];

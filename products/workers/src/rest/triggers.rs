@@ -30,14 +30,28 @@ pub(super) async fn schedule_replace(
     Ok(Envelope::new(json!({"schedules": []})))
 }
 
-/// `GET …/scripts/{script}/references`: who calls this script over a service binding, and whom it calls.
+/// `GET …/scripts/{script}/references`: who calls this script over a service binding, whom it calls, and who uses its Durable
+/// Objects.
 pub(super) async fn reference_list(
     State(register): State<Arc<Register>>,
     ScriptPath(name): ScriptPath,
 ) -> Result<Envelope<Value>, ApiError> {
     register.script(&name).await?;
-    let (mut incoming, mut outgoing) = (Vec::new(), Vec::new());
-    for (caller, binding) in register.service_bindings().await? {
+    let classes = register.store().classes(&name).await?;
+    let (mut incoming, mut outgoing, mut objects) = (Vec::new(), Vec::new(), Vec::new());
+    for (caller, binding) in register.bindings_to_scripts().await? {
+        if binding["type"] == "durable_object_namespace" {
+            let bound = classes.iter().find(|class| binding["namespace_id"] == class.namespace.as_str());
+            objects.extend(bound.map(|class| {
+                json!({
+                    "service": caller,
+                    "environment": "production",
+                    "durable_object_namespace_id": class.namespace,
+                    "durable_object_namespace_name": format!("{name}_{}", class.name),
+                })
+            }));
+            continue;
+        }
         let reference = |service: &Value| json!({"service": service, "environment": "production", "name": binding["name"]});
         if binding["service"] == name.as_str() {
             incoming.push(reference(&json!(caller)));
@@ -49,8 +63,9 @@ pub(super) async fn reference_list(
     // A rollout's versions mostly have the same bindings.
     incoming.dedup();
     outgoing.dedup();
+    objects.dedup();
     let services = json!({"incoming": incoming, "outgoing": outgoing});
-    Ok(Envelope::new(json!({"services": services, "durable_objects": [], "dispatch_outbounds": []})))
+    Ok(Envelope::new(json!({"services": services, "durable_objects": objects, "dispatch_outbounds": []})))
 }
 
 /// `GET …/scripts/{script}/tails`

@@ -14,7 +14,8 @@ use std::{
 };
 
 use model::{
-    Binding, BindingKind, ObjectClass, ScriptName, Secret, VersionId, VersionMetadata, WorkerVersion,
+    Binding, BindingKind, ObjectClass, ObjectNamespaceId, ObjectsRole, ScriptName, Secret, VersionId,
+    VersionMetadata, WorkerVersion,
 };
 use serde_json::{Map, Value};
 use store::{
@@ -211,7 +212,10 @@ impl Store {
         let Some(LoadedRows { script: name, version, files, sealed, objects }) = rows else {
             return Ok(None);
         };
-        let bindings = self.restore_bindings(&name, &version, &sealed)?;
+        let mut bindings = self.restore_bindings(&name, &version, &sealed)?;
+        if let Some(objects) = objects.as_ref().filter(|objects| objects.role == ObjectsRole::Guest) {
+            objects::bind_elsewhere(&mut bindings, objects);
+        }
         let folder = Arc::clone(&self.modules);
         let modules =
             blocking(move || files.into_iter().map(|file| read_module(&folder, file)).collect()).await?;
@@ -241,6 +245,27 @@ impl Store {
     /// The namespaces of all scripts.
     pub(crate) async fn object_namespaces(&self) -> Result<Vec<ObjectNamespace>, WorkersError> {
         self.meta.read(objects::namespaces).await
+    }
+
+    /// The namespace of a script's class.
+    pub(crate) async fn object_namespace(
+        &self,
+        script: &ScriptName,
+        class: &str,
+    ) -> Result<Option<ObjectNamespaceId>, WorkersError> {
+        let classes = self.classes(script).await?;
+        Ok(classes.into_iter().find(|known| known.name == class).map(|known| known.namespace))
+    }
+
+    /// The version that runs the script's Durable Objects.
+    pub(crate) async fn object_owner(&self, name: &ScriptName) -> Result<Option<VersionId>, WorkersError> {
+        let name = name.clone();
+        self.meta
+            .read(move |db| match deployments(db, name.as_str(), 1)?.pop() {
+                Some(active) => objects::owner(db, &active),
+                None => Ok(None),
+            })
+            .await
     }
 
     /// Makes an upload durable: first its modules' files, then all rows in one transaction.

@@ -375,6 +375,11 @@ pub(super) fn published(db: &Connection) -> Result<Vec<Published>, WorkersError>
     let mut table = Vec::new();
     for script in all_scripts(db)? {
         let active = deployments(db, script.name.as_str(), 1)?.pop();
+        let classes = objects::classes(db, script.name.as_str())?;
+        let owner = match &active {
+            Some(active) if !classes.is_empty() => objects::owner(db, active)?,
+            Some(_) | None => None,
+        };
         let portions = active.map(|deployment| deployment.versions).unwrap_or_default();
         let shares = portions
             .into_iter()
@@ -392,6 +397,8 @@ pub(super) fn published(db: &Connection) -> Result<Vec<Published>, WorkersError>
             script: script.name,
             is_enabled: script.subdomain.is_enabled,
             shares,
+            owner,
+            namespaces: classes.into_iter().map(|class| class.namespace).collect(),
             previews,
         });
     }
@@ -423,20 +430,8 @@ pub(super) fn loaded_rows(db: &Connection, id: VersionId) -> Result<Option<Loade
         let kind = json(&row.get::<_, String>(1)?, "module kind")?;
         files.push(FileRow { name: row.get(0)?, kind, sha256: row.get(2)?, size_bytes: row.get(3)? });
     }
-    let (sealed, objects) = (sealed_secrets(db, id)?, objects_of(db, &name, id)?);
+    let (sealed, objects) = (sealed_secrets(db, id)?, objects::of_version(db, &name, id)?);
     Ok(Some(LoadedRows { script: name, version, files, sealed, objects }))
-}
-
-/// The Durable Objects of a script, as a version of it sees them.
-fn objects_of(db: &Connection, name: &ScriptName, id: VersionId) -> Result<Option<Objects>, WorkersError> {
-    let classes = objects::classes(db, name.as_str())?;
-    if classes.is_empty() {
-        return Ok(None);
-    }
-    let script = script(db, "name", name.as_str())?.ok_or(WorkersError::Damaged("script"))?;
-    let active = deployments(db, name.as_str(), 1)?.pop();
-    let is_owner = active.is_some_and(|deployment| deployment.owner() == Some(id));
-    Ok(Some(Objects { home: parsed(&script.tag, "script tag")?, classes, is_owner }))
 }
 
 pub(super) fn parsed<T: FromStr>(text: &str, what: &'static str) -> Result<T, WorkersError> {

@@ -38,7 +38,7 @@ impl Miniflare {
             kind: FileKind::Script,
             content: WORKER.as_bytes().to_vec(),
         };
-        let case = Case { name: "sqllogic/reference".into(), description, files: vec![file] };
+        let case = Case { name: "sqllogic/reference".into(), description, files: vec![file], owner: None };
         let mut process = Reference::start();
         let address = process.load(&case).expect("the reference takes the Worker");
         Self { case, address, _process: process }
