@@ -194,8 +194,8 @@ impl Classes {
         })
     }
 
-    /// Whether the code exports all classes, given those that it was found not to.
-    pub(crate) fn check_exports(&self, missing: &[String]) -> Result<(), WorkersError> {
+    /// These, if the code exports all of them, given those that it was found not to.
+    pub(crate) fn exported(self, missing: &[String]) -> Result<Self, WorkersError> {
         let named = self.change.iter().flat_map(|change| &change.named);
         for (class, migration) in named {
             if missing.contains(class) {
@@ -204,7 +204,7 @@ impl Classes {
         }
         match missing.first() {
             Some(class) => Err(WorkersError::ClassDependedOn(class.clone())),
-            None => Ok(()),
+            None => Ok(self),
         }
     }
 }
@@ -213,7 +213,7 @@ impl Classes {
 pub(crate) fn check_deployable(version: &Version, now: &[ObjectClass]) -> Result<(), WorkersError> {
     let manifest = &version.manifest;
     for class in now {
-        if !manifest.classes.contains(&class.name) {
+        if !manifest.has_class(&class.name) {
             return Err(WorkersError::ClassDependedOn(class.name.clone()));
         }
     }

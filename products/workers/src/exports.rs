@@ -332,6 +332,10 @@ impl<F: Fn(&str) -> bool> Work<'_, F> {
             let message = format!("The Worker '{to}' does not exist.");
             return Err(ExportsProblem::new(class, "transferred_target_missing", message));
         }
+        if self.situation.others.get(to).into_iter().flatten().any(|known| known.name == class) {
+            let message = format!("The Worker '{to}' has a namespace for '{class}' of its own.");
+            return Err(ExportsProblem::new(class, "transferred_pending_not_found", message));
+        }
         let is_mine = |hint: &&Hint| hint.source == *self.name && hint.class == class && !hint.is_committed;
         let mut hints = self.situation.hints.iter().filter(is_mine).peekable();
         if hints.peek().is_none() {

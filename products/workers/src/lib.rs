@@ -7,6 +7,7 @@ mod classes;
 mod error;
 mod exports;
 mod model;
+mod objects;
 mod pattern;
 mod register;
 mod rest;

@@ -147,6 +147,11 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// Whether it was found to export a class.
+    pub(crate) fn has_class(&self, class: &str) -> bool {
+        self.classes.iter().any(|known| known == class)
+    }
+
     /// The tag given at upload, or empty.
     pub(crate) fn tag(&self) -> &str {
         self.annotations.get("workers/tag").map_or("", String::as_str)
