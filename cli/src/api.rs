@@ -2,28 +2,35 @@
 
 use std::{io::Write, path::Path};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde_json::Value;
 use server::{Addresses, Credentials};
+use tokio::io::AsyncReadExt as _;
 
 use crate::failure::Failure;
 
 /// Largest answer that is read; lists of all Workers stay far below.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of a file that are read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A body that is in memory, or comes from a file.
+type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A server that runs, and the right to ask it.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) addresses: Addresses,
     pub(crate) credentials: Credentials,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpConnector, RequestBody>,
 }
 
 impl Api {
@@ -82,7 +89,7 @@ impl Api {
     /// Writes what lies at a path to `output` as it comes; how many bytes that were.
     pub(crate) async fn save(&self, path: &str, output: &mut impl Write) -> Result<u64, Failure> {
         let what = format!("GET {path}");
-        let answer = self.send(Method::GET, path, Bytes::new()).await?;
+        let answer = self.send(Method::GET, path, in_memory(Bytes::new())).await?;
         let is_success = answer.status().is_success();
         let mut body = answer.into_body();
         if !is_success {
@@ -99,11 +106,40 @@ impl Api {
         Ok(bytes)
     }
 
+    /// Posts a file as it is read, and takes the result out of its envelope.
+    pub(crate) async fn send_file(&self, path: &str, file: &Path) -> Result<Value, Failure> {
+        let what = format!("POST {path}");
+        let open = tokio::fs::File::open(file).await;
+        let open = open.map_err(|cause| Failure::doing(format!("read {}", file.display()), cause))?;
+        let chunks = stream::try_unfold(open, async |mut file: tokio::fs::File| {
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            let read = file.read_buf(&mut chunk).await?;
+            Ok((read != 0).then(|| (Frame::data(chunk.freeze()), file)))
+        });
+        let body = StreamBody::new(chunks).boxed_unsync();
+        let (status, answer) = self.exchange_body(Method::POST, path, body).await?;
+        if !status.is_success() {
+            return Err(refusal(&what, &answer));
+        }
+        let mut envelope: Value =
+            serde_json::from_slice(&answer).map_err(|cause| Failure::doing(&what, cause))?;
+        Ok(envelope["result"].take())
+    }
+
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        self.exchange_body(method, path, in_memory(body)).await
+    }
+
+    async fn exchange_body(
+        &self,
+        method: Method,
+        path: &str,
+        body: RequestBody,
     ) -> Result<(StatusCode, Bytes), Failure> {
         let what = format!("{method} {path}");
         let answer = self.send(method, path, body).await?;
@@ -112,18 +148,27 @@ impl Api {
         Ok((status, body.map_err(|cause| Failure::doing(what, cause))?.to_bytes()))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: RequestBody,
+    ) -> Result<Response<Incoming>, Failure> {
         let what = format!("{method} {path}");
         let request = Request::builder()
             .method(method)
             .uri(format!("{}/client/v4{path}", self.addresses.api))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.credentials.token))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|cause| Failure::doing(&what, cause))?;
         let answer = self.client.request(request).await;
         answer.map_err(|error| Failure::doing(&what, Failure::from_error(&error).message))
     }
+}
+
+fn in_memory(body: Bytes) -> RequestBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 fn refusal(what: &str, answer: &[u8]) -> Failure {

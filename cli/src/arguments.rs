@@ -214,6 +214,27 @@ pub(crate) enum Do {
         #[arg(long)]
         json: bool,
     },
+    /// Copy all objects of a namespace into one file, a tar archive, while they run
+    #[command(after_help = "Use it like this:\n  skerry do backup my-worker/Counter counter.tar")]
+    Backup {
+        /// Worker and class, as in my-worker/Counter, or its id
+        namespace: String,
+        /// The file to write; it is there once the copy is whole
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Replace all objects of a namespace by those of a backup of it
+    #[command(after_help = "Use it like this:\n  skerry do restore my-worker/Counter counter.tar\n\n\
+        What was stored since the backup is lost. The Worker's process is stopped meanwhile; its requests wait.")]
+    Restore {
+        /// Worker and class, as in my-worker/Counter, or its id
+        namespace: String,
+        /// A file that `skerry do backup` wrote
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -108,8 +108,9 @@ pub struct Trial {
 
 /// Where Durable Objects are kept, as the engine sees it.
 pub trait ObjectHomes: Send + Sync {
-    /// Waits until no process has the home of these objects, and takes it for one.
-    fn claim<'a>(&'a self, objects: &'a Objects) -> BoxFuture<'a, io::Result<Claim>>;
+    /// Waits until no process has the home of these objects, and takes it for one. `None`: some of them are not kept
+    /// there any more, so what is known of the version is old.
+    fn claim<'a>(&'a self, objects: &'a Objects) -> BoxFuture<'a, io::Result<Option<Claim>>>;
 }
 
 /// The right to run the objects of one home.

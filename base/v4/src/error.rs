@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use model::TokenId;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Codes that clients give a meaning to, shared by products. A product's own codes live in its `error.rs`.
 pub mod code {
@@ -33,12 +33,20 @@ pub struct ApiError {
     pub code: u32,
     /// A sentence for the person who reads it.
     pub message: String,
+    /// What a program can read of it.
+    pub meta: Option<Value>,
 }
 
 impl ApiError {
     /// Makes an error.
     pub fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), meta: None }
+    }
+
+    /// Adds what a program can read of it.
+    #[must_use]
+    pub fn with_meta(self, meta: Value) -> Self {
+        Self { meta: Some(meta), ..self }
     }
 
     /// The request's shape is wrong.
@@ -59,9 +67,13 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let mut error = json!({"code": self.code, "message": self.message});
+        if let Some(meta) = self.meta {
+            error["meta"] = meta;
+        }
         let body = json!({
             "success": false,
-            "errors": [{"code": self.code, "message": self.message}],
+            "errors": [error],
             "messages": [],
             "result": null,
         });

@@ -7,6 +7,7 @@ mod env;
 mod kv;
 mod objects;
 mod r2;
+mod save;
 mod serve;
 mod token;
 mod urls;

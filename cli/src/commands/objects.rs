@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use settings::Environment;
 
-use super::data_folder;
+use super::{data_folder, save::save};
 use crate::{
     api::Api,
     arguments::{Data, Do},
@@ -39,6 +39,20 @@ pub(crate) async fn run(arguments: Do) -> Result<(), Failure> {
             let path = format!("{}/query", object_path(&api, &namespace, &object).await?);
             let found = api.call(Method::POST, &path, Some(json!({ "sql": sql }))).await?;
             show_rows(&found, json);
+            Ok(())
+        }
+        Do::Backup { namespace, file, data } => {
+            let api = api(&data)?;
+            let path = format!("{}/backup", namespace_path(&api, &namespace).await?);
+            let bytes = save(&api, &path, &file).await?;
+            printer::note(format_args!("{bytes} bytes of `{namespace}` in {}", file.display()));
+            Ok(())
+        }
+        Do::Restore { namespace, file, data } => {
+            let api = api(&data)?;
+            let path = format!("{}/restore", namespace_path(&api, &namespace).await?);
+            let restored = api.send_file(&path, &file).await?;
+            printer::note(format_args!("{} objects of `{namespace}` restored", restored["objects"]));
             Ok(())
         }
     }

@@ -52,6 +52,15 @@ async fn do_lists_inspects_and_queries_objects_by_their_names() {
     assert_says(&inside, &["\"votes\"", "\"colour\"", ids.trim()]);
     let query = type_in("do query polls/Tally").argument("spring vote").argument("SELECT who, n FROM votes");
     assert_eq!(query.succeed().await, "who  n\nada  3\n");
+    let file = folder.path().join("polls.tar").display().to_string();
+    let _ = type_in("do backup polls/Tally").argument(&file).succeed().await;
+    let _ = server.get("polls.localhost", "/").await.expect(200);
+    let _ = type_in("do restore polls/Tally").argument(&file).succeed().await;
+    let count =
+        type_in("do query polls/Tally").argument("spring vote").argument("SELECT count(*) AS n FROM votes");
+    assert_eq!(count.succeed().await, "n\n1\n");
+    let refused = type_in("do restore polls/Tally").argument("/nowhere.tar").refused().await;
+    assert_says(&refused, &["read /nowhere.tar"]);
     let unknown = type_in("do inspect polls/Nobody x").refused().await;
     assert_says(&unknown, &["no Durable Object namespace `polls/Nobody`", "`skerry do list` shows them"]);
     server.stop().await;

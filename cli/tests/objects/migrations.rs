@@ -86,6 +86,11 @@ async fn what_does_not_fit_is_refused_with_cloudflares_codes() {
     let kept = upload_version(&server, &with_migrations(updated_counter("two"), later)).await;
     assert_eq!((kept.status.as_u16(), &kept.json()["errors"][0]["code"]), (400, &json!(10_211)));
     assert_eq!(increment(&server, "a").await, 1, "the first version still answers");
+    // A binding may name its own Worker.
+    let mut own = updated_counter("three");
+    own.metadata["bindings"][0]["script_name"] = json!("counter");
+    server.deploy(&own).await;
+    assert_eq!(increment(&server, "a").await, 2);
     server.stop().await;
 }
 

@@ -184,14 +184,22 @@ impl Client {
         Self { address: server.http().to_owned(), host, connection: None }
     }
 
+    /// To the API.
+    pub(crate) fn to_api(server: &Server) -> Self {
+        Self { address: server.api_address().to_owned(), host: String::new(), connection: None }
+    }
+
     pub(crate) async fn post(&mut self, path: &str) -> Option<Answer> {
         let request = Request::builder().method("POST").uri(path).header(HOST, &self.host);
-        let request = request.body(Full::new(Bytes::new())).expect("a valid request");
+        self.send(path, request.body(Full::new(Bytes::new())).expect("a valid request")).await
+    }
+
+    pub(crate) async fn send(&mut self, title: &str, request: Request<Full<Bytes>>) -> Option<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => Connection::open(&self.address).await,
         };
-        let answer = within(path, EXCHANGE_LIMIT, async {
+        let answer = within(title, EXCHANGE_LIMIT, async {
             let (head, body) = connection.send(request).await.ok()?.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
             Some(Answer { status: head.status, headers: head.headers, body })

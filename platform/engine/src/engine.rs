@@ -320,10 +320,9 @@ impl Engine {
         let claim = claim.map_err(|error| {
             StartError::Unavailable(format!("take the Durable Objects of `{}`: {error}", worker.script))
         })?;
-        if !self.is_current(slot) {
-            return Err(StartError::Replaced(worker.id));
-        }
-        Ok(Some(claim))
+        // Of a version that passed its objects on while it started: who still wants it starts it anew, without them.
+        let claim = claim.filter(|_| self.is_current(slot));
+        Ok(Some(claim.ok_or(StartError::Replaced(worker.id))?))
     }
 
     async fn start(&self, plan: Plan) -> Result<Arc<Process>, StartError> {

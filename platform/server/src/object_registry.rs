@@ -6,6 +6,7 @@ use durable_objects::{Namespace, Registry};
 use engine::{Engine, StartError};
 use futures_util::{FutureExt, future::BoxFuture};
 use model::ScriptTag;
+use product::Runtime as _;
 use workers::{ObjectNamespace, Register};
 
 /// How often a Worker that is being replaced is asked for.
@@ -28,6 +29,15 @@ impl Registry for ObjectRegistry {
                 home,
             };
             Ok(namespaces.into_iter().map(namespace).collect())
+        }
+        .boxed()
+    }
+
+    fn stop<'a>(&'a self, home: &'a ScriptTag) -> BoxFuture<'a, Result<(), String>> {
+        async move {
+            let owner = self.register.object_owner(home).await.map_err(|error| error.to_string())?;
+            self.engine.retire(owner.into_iter().collect());
+            Ok(())
         }
         .boxed()
     }

@@ -19,11 +19,14 @@ pub(crate) enum ObjectsError {
     /// The request cannot be meant so.
     #[error("{0}")]
     Invalid(String),
+    /// An archive cannot be restored.
+    #[error("the archive cannot be restored: {0}")]
+    Archive(String),
     /// SQLite refused the query.
     #[error("query: {0}")]
     Query(String),
-    /// The files cannot be read.
-    #[error("read the object's files: {0}")]
+    /// The files cannot be read or written.
+    #[error("the objects' files: {0}")]
     Unreadable(String),
     /// The register cannot say which namespaces there are.
     #[error("{0}")]
@@ -42,7 +45,7 @@ impl From<ObjectsError> for ApiError {
         let (status, code) = match &error {
             E::NamespaceMissing(_) => (StatusCode::NOT_FOUND, 10_066),
             E::ObjectMissing(_) => (StatusCode::NOT_FOUND, OBJECT_MISSING),
-            E::Invalid(_) | E::Query(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
+            E::Invalid(_) | E::Query(_) | E::Archive(_) => (StatusCode::BAD_REQUEST, code::BAD_REQUEST),
             E::Unreadable(_) | E::Unavailable(_) => return Self::internal(&error),
         };
         Self::new(status, code, error.to_string())

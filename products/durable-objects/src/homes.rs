@@ -5,7 +5,7 @@
 //! server that was killed may leave a process that has not died yet; its successor finds the lock taken and waits.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     fs::{File, OpenOptions},
     io,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
@@ -14,19 +14,27 @@ use std::{
     time::Duration,
 };
 
-use ::model::{ObjectNamespaceId, ScriptTag};
-use ::store::{StoreError, create_folder, sync_folder};
+use ::model::{ObjectNamespaceId, Objects, ScriptTag};
+use ::store::{StoreError, create_folder};
 use product::{Claim, Stay};
 use rustix::fs::FlockOperation;
-use tasks::Clock;
+use tasks::{Clock, Tasks};
 use tokio::sync::{Notify, OwnedMutexGuard, Semaphore};
 
-use crate::{Namespace, Registry, error::ObjectsError, model::LOOKS_MAX, store};
+use crate::{
+    Namespace, Registry,
+    error::ObjectsError,
+    model::{LOOKS_MAX, STOP_TIMEOUT, TRANSFERS_MAX},
+    settle, store, transfer,
+};
 
 /// How long to wait for a process that an earlier server left behind: the system ends it with its server.
 const STRAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look whether it has ended.
 const STRAY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How often a process that is to end is told so, since another may have been started meanwhile.
+const STOP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All homes.
 pub(crate) struct Homes {
@@ -37,8 +45,13 @@ pub(crate) struct Homes {
     agenda: Mutex<Agenda>,
     /// Told when the agenda has changed.
     pub(crate) changed: Notify,
+    /// Told when a home was settled.
+    arrived: Notify,
     /// Bounds the looks into objects.
     pub(crate) looks: Semaphore,
+    /// Bounds backups and restores.
+    pub(crate) transfers: Arc<Semaphore>,
+    pub(crate) tasks: Tasks,
 }
 
 /// What is to be done about homes that no process runs.
@@ -51,8 +64,9 @@ struct Agenda {
 }
 
 impl Homes {
-    pub(crate) fn open(folder: &Path, clock: Clock) -> Result<Self, StoreError> {
+    pub(crate) fn open(folder: &Path, clock: Clock, tasks: Tasks) -> Result<Self, StoreError> {
         create_folder(folder)?;
+        transfer::sweep(folder).map_err(|error| StoreError::file("empty", folder, &error))?;
         Ok(Self {
             folder: folder.to_owned(),
             clock,
@@ -60,7 +74,10 @@ impl Homes {
             places: Mutex::default(),
             agenda: Mutex::default(),
             changed: Notify::new(),
+            arrived: Notify::new(),
             looks: Semaphore::new(LOOKS_MAX),
+            transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
+            tasks,
         })
     }
 
@@ -137,26 +154,115 @@ impl Homes {
         (due, agenda.due.values().min().copied())
     }
 
-    /// Removes the folders of homes whose Worker is gone, once no process runs them.
-    pub(crate) fn sweep(&self, known: &HashSet<ScriptTag>) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let Some(home) = entry.file_name().to_str().and_then(|name| name.parse::<ScriptTag>().ok())
-            else {
-                continue;
-            };
-            if known.contains(&home) {
+    /// Brings folders to where they belong, and removes what belongs nowhere, in homes that no process runs.
+    pub(crate) async fn sweep(self: &Arc<Self>) -> io::Result<()> {
+        let known = self.namespaces().await.map_err(io::Error::other)?;
+        let root = self.folder.clone();
+        let homes = blocking(move || settle::homes_in(&root)).await?;
+        for home in homes {
+            let is_known = known.iter().any(|namespace| namespace.home == home);
+            let (root, all, of) = (self.folder.clone(), known.clone(), home.clone());
+            if is_known && blocking(move || settle::is_settled(&root, &of, &all)).await? {
                 continue;
             }
             let Some(_place) = self.try_enter(&home) else { continue };
-            if self.try_lock(&home)?.is_none() {
-                continue;
-            }
-            std::fs::remove_dir_all(entry.path())?;
-            std::fs::remove_file(self.lock_path(&home))?;
-            tracing::info!(%home, "Removed the Durable Objects of a deleted Worker");
+            self.settle_free(&home).await?;
         }
         Ok(())
+    }
+
+    /// Settles a home whose place the caller has, unless a process that an earlier server left behind still runs it.
+    pub(crate) async fn settle_free(self: &Arc<Self>, home: &ScriptTag) -> io::Result<()> {
+        let Some(_lock) = self.try_lock(home)? else { return Ok(()) };
+        let known = self.settle(home).await?;
+        if known.iter().any(|namespace| namespace.home == *home) {
+            return Ok(());
+        }
+        // Something may come into it just now: then it is not empty, and stays.
+        match std::fs::remove_dir(self.home_folder(home)) {
+            Ok(()) => tracing::info!(%home, "Removed the Durable Objects of a Worker that has none any more"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        std::fs::remove_file(self.lock_path(home))
+    }
+
+    /// Settles a home whose place and lock the caller has; returns what the register says.
+    async fn settle(self: &Arc<Self>, home: &ScriptTag) -> io::Result<Vec<Namespace>> {
+        // Read only now: while somebody else had the home, its namespaces may have been given away.
+        let known = self.namespaces().await.map_err(io::Error::other)?;
+        let (root, of) = (self.folder.clone(), home.clone());
+        let settled = blocking(move || Ok((settle::settle(&root, &of, &known)?, known))).await;
+        let (receivers, known) = settled?;
+        for receiver in receivers {
+            tracing::info!(from = %home, to = %receiver, "Moved a namespace of Durable Objects to another Worker");
+            self.leave(receiver);
+        }
+        self.arrived.notify_waiters();
+        Ok(known)
+    }
+
+    /// Stops the process that runs a home, so that its files can be replaced.
+    pub(crate) async fn hold(
+        self: &Arc<Self>,
+        home: &ScriptTag,
+        namespace: &ObjectNamespaceId,
+    ) -> io::Result<Held> {
+        let deadline = self.clock.monotonic() + STOP_TIMEOUT;
+        let mut entering = Box::pin(self.place(home).lock_owned());
+        let place = loop {
+            // Whoever asked before us for the place may start another process once.
+            self.registry().map_err(io::Error::other)?.stop(home).await.map_err(io::Error::other)?;
+            if let Ok(place) = tokio::time::timeout(STOP_INTERVAL, &mut entering).await {
+                break place;
+            }
+            if deadline < self.clock.monotonic() {
+                return Err(io::Error::other("the Worker's process did not end in time; try again"));
+            }
+        };
+        let held = self.enter(place, home.clone(), vec![namespace.clone()]).await?;
+        held.ok_or_else(|| io::Error::other("the class has passed to another Worker meanwhile; try again"))
+    }
+
+    /// Settles a home whose place is free, and brings these namespaces into it. `None`: one of them is not kept there.
+    async fn enter(
+        self: &Arc<Self>,
+        place: OwnedMutexGuard<()>,
+        home: ScriptTag,
+        namespaces: Vec<ObjectNamespaceId>,
+    ) -> io::Result<Option<Held>> {
+        // From here on, whatever comes of it, somebody looks at the alarms afterwards.
+        let stay = HomeStay { homes: Arc::clone(self), home: home.clone(), _place: place };
+        let lock = self.lock(&home).await?;
+        let (folder, made) = (self.home_folder(&home), namespaces.clone());
+        blocking(move || settle::make_folders(&folder, made.iter())).await?;
+        let known = self.settle(&home).await?;
+        for namespace in &namespaces {
+            if !known.iter().any(|known| known.id == *namespace && known.home == home) {
+                return Ok(None);
+            }
+            self.bring(&home, namespace).await?;
+        }
+        Ok(Some(Held { lock, stay }))
+    }
+
+    /// Waits until no other home has anything of a namespace.
+    async fn bring(self: &Arc<Self>, home: &ScriptTag, namespace: &ObjectNamespaceId) -> io::Result<()> {
+        loop {
+            let arrived = self.arrived.notified();
+            let (root, of, id) = (self.folder.clone(), home.clone(), namespace.clone());
+            let other = blocking(move || settle::elsewhere(&root, &of, &id)).await?;
+            let Some(other) = other else { return Ok(()) };
+            tokio::select! {
+                _place = self.place(&other).lock_owned() => {
+                    let _lock = self.lock(&other).await?;
+                    self.settle(&other).await?;
+                }
+                // Whoever has the other home has settled it.
+                () = arrived => {}
+            }
+        }
     }
 
     /// The place in a home, unless a process has it.
@@ -207,37 +313,27 @@ impl Homes {
     }
 }
 
-/// Waits until no process has the home, and takes it for one.
-pub(crate) async fn claim(homes: Arc<Homes>, home: ScriptTag) -> io::Result<Claim> {
-    let place = homes.place(&home).lock_owned().await;
-    // From here on, whatever comes of it, somebody looks at the alarms afterwards.
-    let stay = HomeStay { homes: Arc::clone(&homes), home: home.clone(), _place: place };
-    let lock = homes.lock(&home).await?;
-    let known = homes.namespaces().await.map_err(io::Error::other)?;
-    let known = known.into_iter().filter(|namespace| namespace.home == home).map(|namespace| namespace.id);
-    tidy(&homes.home_folder(&home), &known.collect())?;
-    homes.set_due(&home, None);
-    let folder = std::path::absolute(homes.home_folder(&home))?;
-    Ok(Claim { folder, lock: OwnedFd::from(lock), stay: Box::new(stay) })
+/// Waits until no process has the home, and takes it for one. `None`: these objects are not kept there any more.
+pub(crate) async fn claim(homes: Arc<Homes>, objects: Objects) -> io::Result<Option<Claim>> {
+    let place = homes.place(&objects.home).lock_owned().await;
+    let namespaces = objects.classes.into_iter().map(|class| class.namespace).collect();
+    let Some(Held { lock, stay }) = homes.enter(place, objects.home, namespaces).await? else {
+        return Ok(None);
+    };
+    homes.set_due(&stay.home, None);
+    let folder = std::path::absolute(homes.home_folder(&stay.home))?;
+    Ok(Some(Claim { folder, lock: OwnedFd::from(lock), stay: Box::new(stay) }))
 }
 
-/// Makes the folder, and removes the namespaces in it whose class was deleted.
-fn tidy(folder: &Path, known: &HashSet<ObjectNamespaceId>) -> io::Result<()> {
-    if !folder.try_exists()? {
-        create_folder(folder).map_err(io::Error::other)?;
-        if let Some(parent) = folder.parent() {
-            sync_folder(parent).map_err(io::Error::other)?;
-        }
-    }
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let namespace = name.to_str().and_then(|name| name.parse::<ObjectNamespaceId>().ok());
-        if namespace.is_some_and(|namespace| !known.contains(&namespace)) {
-            std::fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
+/// A home without a process, and with nothing of it elsewhere.
+pub(crate) struct Held {
+    // In this order: nobody finds the place free and the lock taken.
+    lock: File,
+    stay: HomeStay,
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// A process's stay in a home.

@@ -44,6 +44,9 @@ async fn read_alarms(homes: &Arc<Homes>) {
     for home in homes.take_left() {
         // Who has it meanwhile keeps the alarms, may be removing namespaces, and leaves in its turn.
         let Some(place) = homes.try_enter(&home) else { continue };
+        if let Err(error) = homes.settle_free(&home).await {
+            tracing::warn!(%home, %error, "A namespace of Durable Objects could not be moved; it is tried again");
+        }
         let (files, of) = (Arc::clone(homes), home.clone());
         let next_ms = tokio::task::spawn_blocking(move || files.next_alarm_ms(&of)).await;
         homes.set_due(&home, next_ms.unwrap_or_default());
@@ -68,21 +71,11 @@ async fn wake(homes: Arc<Homes>, home: ScriptTag) {
 
 async fn sweep_now_and_then(homes: Arc<Homes>) {
     loop {
-        if let Err(error) = sweep(&homes).await {
-            tracing::warn!(
-                error,
-                "Folders of deleted Workers could not be swept; they take space until it works again"
-            );
+        if let Err(error) = homes.sweep().await {
+            tracing::warn!(%error, "Folders of Durable Objects could not be swept; it is tried again in a minute");
         }
         tokio::time::sleep(SWEEP_INTERVAL).await;
     }
-}
-
-async fn sweep(homes: &Arc<Homes>) -> Result<(), String> {
-    let known = known_homes(homes).await?;
-    let homes = Arc::clone(homes);
-    let swept = tokio::task::spawn_blocking(move || homes.sweep(&known)).await;
-    swept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 async fn known_homes(homes: &Homes) -> Result<HashSet<ScriptTag>, String> {

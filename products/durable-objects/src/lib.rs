@@ -2,12 +2,16 @@
 //! room's README says what it promises and where it differs from Cloudflare.
 #![doc = include_str!("../README.md")]
 
+mod archive;
 mod error;
 mod homes;
 mod jobs;
 mod model;
+mod pipe;
 mod rest;
+mod settle;
 mod store;
+mod transfer;
 
 use std::{fmt, io, sync::Arc};
 
@@ -45,6 +49,9 @@ pub trait Registry: Send + Sync {
     /// All namespaces.
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, String>>;
 
+    /// Lets the process that runs the objects of this home end, if one does; it is started again when it is asked for.
+    fn stop<'a>(&'a self, home: &'a ScriptTag) -> BoxFuture<'a, Result<(), String>>;
+
     /// Starts the process that runs the objects of this home, unless it runs.
     fn wake<'a>(&'a self, home: &'a ScriptTag) -> BoxFuture<'a, Result<(), String>>;
 }
@@ -61,7 +68,8 @@ impl fmt::Debug for ObjectStore {
 
 /// Opens the folder of the objects below the house's data folder.
 pub fn open(house: &House) -> Result<DurableObjects, StoreError> {
-    let homes = Arc::new(Homes::open(&house.data.join("durable-objects"), house.clock.clone())?);
+    let homes =
+        Arc::new(Homes::open(&house.data.join("durable-objects"), house.clock.clone(), house.tasks.clone())?);
     let product = Product {
         name: "durable-objects",
         rest: rest::router(Arc::clone(&homes)),
@@ -82,7 +90,7 @@ impl ObjectStore {
 }
 
 impl ObjectHomes for ObjectStore {
-    fn claim<'a>(&'a self, objects: &'a Objects) -> BoxFuture<'a, io::Result<Claim>> {
-        Box::pin(homes::claim(Arc::clone(&self.0), objects.home.clone()))
+    fn claim<'a>(&'a self, objects: &'a Objects) -> BoxFuture<'a, io::Result<Option<Claim>>> {
+        Box::pin(homes::claim(Arc::clone(&self.0), objects.clone()))
     }
 }

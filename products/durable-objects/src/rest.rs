@@ -4,28 +4,40 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    body::Body,
     extract::{DefaultBodyLimit, Path, State},
+    http::header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Query, ResultInfo};
 
 use crate::{
+    archive::Manifest,
     error::ObjectsError,
     homes::Homes,
     model::{OBJECTS_LISTED_DEFAULT, OBJECTS_LISTED_MAX, ObjectId, SQL_BYTES_MAX},
     store::{self, Found, Inside},
+    transfer,
 };
 
 /// All routes with their full paths.
 pub(crate) fn router(homes: Arc<Homes>) -> Router {
+    const NAMESPACE: &str = "/accounts/{account_id}/workers/durable_objects/namespaces/{id}";
     const OBJECTS: &str = "/accounts/{account_id}/workers/durable_objects/namespaces/{id}/objects";
+    let archives = Router::new()
+        .route(&format!("{NAMESPACE}/backup"), get(namespace_backup))
+        .route(&format!("{NAMESPACE}/restore"), post(namespace_restore))
+        // An archive is as large as it is: it goes to the disk piece by piece.
+        .layer(DefaultBodyLimit::disable());
     Router::new()
         .route(OBJECTS, get(object_list))
         .route(&format!("{OBJECTS}/{{object}}"), get(object_inspect))
         .route(&format!("{OBJECTS}/{{object}}/query"), post(object_query))
         // A statement in JSON may be twice as long as it is.
         .layer(DefaultBodyLimit::max(2 * SQL_BYTES_MAX + 1024))
+        .merge(archives)
         .with_state(homes)
 }
 
@@ -98,6 +110,26 @@ async fn object_query(
         store::query(folder, &ObjectId::of(namespace, &object)?, &sql, &clock)
     });
     Ok(Envelope::new(found.await?))
+}
+
+/// `GET …/namespaces/{id}/backup`
+async fn namespace_backup(
+    State(homes): State<Arc<Homes>>,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let body = transfer::backup(&homes, &id).await?;
+    let name = format!("attachment; filename=\"durable-objects-{id}.tar\"");
+    let headers = [(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, name)];
+    Ok((headers, body).into_response())
+}
+
+/// `POST …/namespaces/{id}/restore`
+async fn namespace_restore(
+    State(homes): State<Arc<Homes>>,
+    Path((_, id)): Path<(String, String)>,
+    body: Body,
+) -> Result<Envelope<Manifest>, ApiError> {
+    Ok(Envelope::new(transfer::restore(&homes, &id, body).await?))
 }
 
 /// Reads files of a namespace on a thread that may block.

@@ -1,5 +1,5 @@
 //! Reads what workerd keeps of the objects: one SQLite file each, and one for the alarms of a namespace. Nothing here writes;
-//! a process may use the same files meanwhile. The only part with SQL.
+//! a process may use the same files meanwhile. Copies are written elsewhere. The only part with SQL.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,8 @@ use std::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::rusqlite::{
-    self, Connection, OpenFlags,
+    self, Connection, OpenFlags, OptionalExtension,
+    backup::{Backup, StepResult},
     hooks::{AuthAction, AuthContext, Authorization},
     types::ValueRef,
 };
@@ -23,11 +24,13 @@ use crate::{
 };
 
 /// workerd's file with the pending alarms of a namespace.
-const ALARMS_FILE: &str = "metadata.sqlite";
+pub(crate) const ALARMS_FILE: &str = "metadata.sqlite";
 /// Nanoseconds in a millisecond: workerd keeps the former.
 const MS: u64 = 1_000_000;
 /// A process that commits holds its file for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two tries to copy.
+const COPY_PAUSE: Duration = Duration::from_millis(5);
 /// How many steps of SQLite pass between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// Tables of workerd's own begin so.
@@ -88,6 +91,57 @@ pub(crate) fn has_stored_data(namespace: &Path, id: &ObjectId) -> bool {
         std::fs::metadata(file).map_or(0, |file| file.len())
     };
     0 < bytes("") || 0 < bytes("-wal")
+}
+
+/// Copies a database as it is at one moment, while others read and write it, into a file that needs no other beside it.
+/// `None`: there is nothing in it.
+pub(crate) fn copy(from: &Path, to: &Path) -> rusqlite::Result<Option<Connection>> {
+    let source = open(from)?;
+    let mut copy = Connection::open(to)?;
+    copy.pragma_update(None, "synchronous", "OFF")?;
+    let backup = Backup::new(&source, &mut copy)?;
+    while backup.step(-1)? != StepResult::Done {
+        // Somebody commits: that takes a moment.
+        std::thread::sleep(COPY_PAUSE);
+    }
+    drop(backup);
+    // The copy says that it has a log beside it; without one it is whole in itself.
+    copy.pragma_update(None, "journal_mode", "DELETE")?;
+    let pages: u64 = copy.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    Ok((0 < pages).then_some(copy))
+}
+
+/// Makes the alarm of an object in the copy of a namespace's alarms the one that the copy of the object says: the two were not
+/// made at one moment.
+pub(crate) fn align_alarm(alarms: &Connection, id: &ObjectId, object: &Connection) -> rusqlite::Result<()> {
+    let due: Option<i64> = if has_table(object, "_cf_METADATA")? {
+        // The key under which workerd keeps the alarm (seen with 2026-11-17).
+        let sql = "SELECT value FROM _cf_METADATA WHERE key = 1";
+        object.query_row(sql, [], |row| row.get(0)).optional()?.flatten()
+    } else {
+        None
+    };
+    match due {
+        Some(due) => alarms.execute(
+            "INSERT INTO _cf_ALARM (actor_id, scheduled_time) VALUES (?1, ?2) \
+             ON CONFLICT (actor_id) DO UPDATE SET scheduled_time = excluded.scheduled_time",
+            (id.as_str(), due),
+        ),
+        None => alarms.execute("DELETE FROM _cf_ALARM WHERE actor_id = ?1", [id.as_str()]),
+    }
+    .map(drop)
+}
+
+/// Copies a namespace's alarms; `None` if none was ever set.
+pub(crate) fn copy_alarms(namespace: &Path, to: &Path) -> rusqlite::Result<Option<Connection>> {
+    let file = namespace.join(ALARMS_FILE);
+    if !file.exists() {
+        return Ok(None);
+    }
+    match copy(&file, to)? {
+        Some(alarms) if has_table(&alarms, "_cf_ALARM")? => Ok(Some(alarms)),
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// What there is of one object.

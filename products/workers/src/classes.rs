@@ -1,7 +1,9 @@
 //! Durable Object classes: what the migrations of an upload make of a Worker's namespaces, and whether a version fits
 //! them. Codes and most sentences are Cloudflare's, observed.
 
-use model::{ObjectClass, ObjectNamespaceId};
+use std::collections::HashMap;
+
+use model::{ObjectClass, ObjectNamespaceId, ScriptName};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,13 +29,31 @@ struct Step {
     new_sqlite_classes: Option<Vec<String>>,
     renamed_classes: Option<Vec<Renamed>>,
     deleted_classes: Option<Vec<String>>,
-    transferred_classes: Option<Vec<Value>>,
+    transferred_classes: Option<Vec<Transferred>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Renamed {
     from: String,
     to: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Transferred {
+    from: String,
+    from_script: ScriptName,
+    to: String,
+}
+
+/// The classes of other Workers that migrations take from.
+pub(crate) type Sources = HashMap<ScriptName, Vec<ObjectClass>>;
+
+impl Migrations {
+    /// The Workers that it takes classes from.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &ScriptName> {
+        let steps = self.steps.iter().flatten().chain([&self.only]);
+        steps.flat_map(|step| step.transferred_classes.iter().flatten()).map(|class| &class.from_script)
+    }
 }
 
 /// A Worker's classes as they are to be once an upload is committed.
@@ -54,14 +74,25 @@ pub(crate) struct Change {
     pub(crate) named: Vec<(String, &'static str)>,
     /// Classes whose objects go.
     pub(crate) deleted: Vec<String>,
+    /// Workers whose classes come to this one.
+    pub(crate) sources: Vec<ScriptName>,
+    /// Namespaces that pass to another Worker, and as which class.
+    pub(crate) given: Vec<(ObjectNamespaceId, ScriptName, String)>,
+    /// Classes that are expected from another Worker from now on.
+    pub(crate) expected: Vec<(String, ScriptName)>,
+    /// Classes of which it is no longer remembered that they were expected.
+    pub(crate) forgotten: Vec<String>,
+    /// What a declaration of exports has led to, in the API's form.
+    pub(crate) report: Option<Value>,
 }
 
 impl Classes {
-    /// Applies migrations to the classes that there are.
+    /// Applies migrations to the classes that there are. `sources` has the classes of all Workers that it takes from.
     pub(crate) fn migrate(
         before: Vec<ObjectClass>,
         tag: Option<&str>,
         migrations: Migrations,
+        mut sources: Sources,
     ) -> Result<Self, WorkersError> {
         if migrations.old_tag.as_deref().filter(|tag| !tag.is_empty()) != tag {
             return Err(WorkersError::MigrationTag(tag.map(str::to_owned)));
@@ -70,7 +101,7 @@ impl Classes {
         let mut change = Change { tag: migrations.new_tag, ..Change::default() };
         let steps = migrations.steps.unwrap_or_default();
         for step in steps.into_iter().chain([migrations.only]) {
-            classes.apply(step, &mut change)?;
+            classes.apply(step, &mut change, &mut sources)?;
         }
         if CLASSES_MAX < classes.now.len() {
             return Err(WorkersError::TooMany(CLASSES_MAX, "Durable Object classes in a Worker"));
@@ -79,14 +110,7 @@ impl Classes {
         Ok(classes)
     }
 
-    fn apply(&mut self, step: Step, change: &mut Change) -> Result<(), WorkersError> {
-        if step.transferred_classes.is_some_and(|classes| !classes.is_empty()) {
-            return Err(WorkersError::Rejected(
-                "transferred_classes: taking over the Durable Objects of another Worker is not supported by \
-                 this version of Skerry yet"
-                    .to_owned(),
-            ));
-        }
+    fn apply(&mut self, step: Step, change: &mut Change, sources: &mut Sources) -> Result<(), WorkersError> {
         for class in step.deleted_classes.into_iter().flatten() {
             let position = self.position(&class, "deleted_classes")?;
             self.now.remove(position);
@@ -100,6 +124,9 @@ impl Classes {
             change.named.retain(|(named, _)| *named != from);
             change.named.push((to, "renamed-class"));
         }
+        for transferred in step.transferred_classes.into_iter().flatten() {
+            self.take_over(transferred, change, sources)?;
+        }
         let new = step.new_classes.into_iter().flatten().map(|class| (class, false, "new-class"));
         let with_sql = step.new_sqlite_classes.into_iter().flatten();
         for (name, has_sql, migration) in new.chain(with_sql.map(|class| (class, true, "new-sqlite-class"))) {
@@ -107,6 +134,30 @@ impl Classes {
             change.named.push((name.clone(), migration));
             self.now.push(ObjectClass { namespace: ObjectNamespaceId::random(), name, has_sql });
         }
+        Ok(())
+    }
+
+    /// The namespace comes as it is: with its id, so that its objects keep theirs, and with its kind of storage.
+    fn take_over(
+        &mut self,
+        transferred: Transferred,
+        change: &mut Change,
+        sources: &mut Sources,
+    ) -> Result<(), WorkersError> {
+        let Transferred { from, from_script, to } = transferred;
+        let there = sources.get_mut(&from_script);
+        let there = there.and_then(|classes| {
+            let position = classes.iter().position(|class| class.name == from)?;
+            Some(classes.remove(position))
+        });
+        let Some(class) = there else {
+            let class = format!("'{from}' of Worker '{from_script}'");
+            return Err(WorkersError::ClassMissing { class, migration: "transferred_classes" });
+        };
+        self.check_new(&to, "transferred-class")?;
+        change.named.push((to.clone(), "transferred-class"));
+        change.sources.push(from_script);
+        self.now.push(ObjectClass { name: to, ..class });
         Ok(())
     }
 
@@ -143,8 +194,8 @@ impl Classes {
         })
     }
 
-    /// Whether the code exports all classes, given those that it was found not to.
-    pub(crate) fn check_exports(&self, missing: &[String]) -> Result<(), WorkersError> {
+    /// These, if the code exports all of them, given those that it was found not to.
+    pub(crate) fn exported(self, missing: &[String]) -> Result<Self, WorkersError> {
         let named = self.change.iter().flat_map(|change| &change.named);
         for (class, migration) in named {
             if missing.contains(class) {
@@ -153,7 +204,7 @@ impl Classes {
         }
         match missing.first() {
             Some(class) => Err(WorkersError::ClassDependedOn(class.clone())),
-            None => Ok(()),
+            None => Ok(self),
         }
     }
 }
@@ -162,7 +213,7 @@ impl Classes {
 pub(crate) fn check_deployable(version: &Version, now: &[ObjectClass]) -> Result<(), WorkersError> {
     let manifest = &version.manifest;
     for class in now {
-        if !manifest.classes.contains(&class.name) {
+        if !manifest.has_class(&class.name) {
             return Err(WorkersError::ClassDependedOn(class.name.clone()));
         }
     }
@@ -178,14 +229,20 @@ pub(crate) fn check_deployable(version: &Version, now: &[ObjectClass]) -> Result
 
 #[cfg(test)]
 mod tests {
-    use model::ObjectClass;
+    use model::{ObjectClass, ObjectNamespaceId};
     use serde_json::{Value, json};
 
     use super::{Classes, Migrations};
 
     fn migrate(before: &[ObjectClass], tag: Option<&str>, migrations: Value) -> Result<Classes, String> {
         let migrations = Migrations::deserialize_value(migrations);
-        Classes::migrate(before.to_vec(), tag, migrations).map_err(|error| error.to_string())
+        let sources = [("a".parse().unwrap(), vec![class("A"), class("B")])].into();
+        Classes::migrate(before.to_vec(), tag, migrations, sources).map_err(|error| error.to_string())
+    }
+
+    fn class(name: &str) -> ObjectClass {
+        let namespace = ObjectNamespaceId::random();
+        ObjectClass { namespace, name: name.to_owned(), has_sql: name == "B" }
     }
 
     impl Migrations {
@@ -208,6 +265,23 @@ mod tests {
         assert_eq!(later.now[0].namespace, first[1].namespace);
         assert_ne!(later.now[1].namespace, first[1].namespace);
         assert_eq!(later.change.unwrap().deleted, ["A"]);
+    }
+
+    #[test]
+    fn a_class_comes_from_another_worker_once_and_as_it_is() {
+        let transfer = |from: &str, to: &str| json!({"from": from, "from_script": "a", "to": to});
+        let migrations = |transfers: &[Value]| json!({"new_tag": "v1", "transferred_classes": transfers});
+        let taken = migrate(&[], None, migrations(&[transfer("A", "C"), transfer("B", "A")])).unwrap();
+        let names: Vec<_> = taken.now.iter().map(|class| (class.name.as_str(), class.has_sql)).collect();
+        assert_eq!(names, [("C", false), ("A", true)]);
+        let refused = |transfers: &[Value]| migrate(&[], None, migrations(transfers)).unwrap_err();
+        assert!(
+            refused(&[transfer("A", "C"), transfer("A", "D")])
+                .contains("non-existent class 'A' of Worker 'a'")
+        );
+        assert!(refused(&[transfer("A", "C"), transfer("B", "C")]).contains("already depended on"));
+        let elsewhere = json!({"from": "A", "from_script": "b", "to": "A"});
+        assert!(refused(&[elsewhere]).contains("non-existent class 'A' of Worker 'b'"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use store::{StoreError, VaultError, rusqlite};
 use v4::{ApiError, code};
 
 use crate::{
+    exports::ExportsProblem,
     model::{BINDINGS_MAX, MODULES_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX},
     pattern::PatternError,
 };
@@ -234,6 +235,25 @@ pub enum WorkersError {
         "Cannot apply --delete-class migration to class '{0}' without also removing the binding that references it."
     )]
     ClassStillBound(String),
+    /// The declared exports, the code and the namespaces do not go together.
+    #[error(
+        "Durable Object exports reconciliation failed: {}",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    )]
+    Exports(Vec<ExportsProblem>),
+    /// The versions of a deployment declare different exports.
+    #[error("Versions of one deployment must declare the same Durable Object `exports`.")]
+    ExportsDiffer,
+    /// A binding, in an upload that is only kept, to a class that is declared and has no namespace yet.
+    #[error(
+        "Cannot create binding '{binding}' for class '{class}': it is declared in `exports`, but its namespace is made when a version is deployed. Deploy this version with \"wrangler deploy\", or remove the binding and use `ctx.exports.{class}`."
+    )]
+    BindingNeedsDeployment {
+        /// The binding.
+        binding: String,
+        /// The class.
+        class: String,
+    },
     /// No namespace of Durable Objects has this id.
     #[error("Durable Object namespace '{0}' not found.")]
     ObjectNamespaceMissing(String),
@@ -320,6 +340,12 @@ impl From<WorkersError> for ApiError {
             | E::ClassScriptMissing { .. }
             | E::ClassForeignUnknown { .. }
             | E::ClassStillBound(_) => (StatusCode::BAD_REQUEST, 10_061),
+            E::Exports(details) => {
+                let meta = serde_json::json!({ "details": details });
+                return Self::new(StatusCode::BAD_REQUEST, 100_402, error.to_string()).with_meta(meta);
+            }
+            E::ExportsDiffer => (StatusCode::BAD_REQUEST, 100_405),
+            E::BindingNeedsDeployment { .. } => (StatusCode::BAD_REQUEST, 100_406),
             E::ObjectNamespaceMissing(_) => (StatusCode::NOT_FOUND, 10_066),
             E::Unsupported(_) => (StatusCode::BAD_REQUEST, code::UNSUPPORTED),
             E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, code::INTERNAL),

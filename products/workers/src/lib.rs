@@ -5,7 +5,9 @@ mod binding;
 mod buckets;
 mod classes;
 mod error;
+mod exports;
 mod model;
+mod objects;
 mod pattern;
 mod register;
 mod rest;
@@ -18,6 +20,7 @@ mod zone_table;
 mod zones;
 
 pub use error::WorkersError;
+pub use exports::ExportsProblem;
 pub use model::SCRIPT_BYTES_MAX;
 pub use pattern::{PatternError, Target};
 pub use register::{Bindable, Register, Settings, open};

@@ -6,6 +6,8 @@ use model::{Compatibility, DeploymentId, Entry, ScriptName, TokenId, VersionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::exports::Exports;
+
 /// Largest script after gzip (Cloudflare: Workers limits, paid plan).
 pub const SCRIPT_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
@@ -139,9 +141,17 @@ pub(crate) struct Manifest {
     /// The Durable Object classes that it was found to export.
     #[serde(default)]
     pub(crate) classes: Vec<String>,
+    /// What it declares of Durable Object classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) exports: Option<Exports>,
 }
 
 impl Manifest {
+    /// Whether it was found to export a class.
+    pub(crate) fn has_class(&self, class: &str) -> bool {
+        self.classes.iter().any(|known| known == class)
+    }
+
     /// The tag given at upload, or empty.
     pub(crate) fn tag(&self) -> &str {
         self.annotations.get("workers/tag").map_or("", String::as_str)

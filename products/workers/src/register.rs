@@ -2,7 +2,7 @@
 //! first, then committed in one transaction, then published; until the commit everything stays as it was.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
@@ -11,8 +11,7 @@ use std::{
 
 use ::model::{
     AccountId, Binding, BindingKind, BucketName, Compatibility, DatabaseId, DeploymentId, Entry, Module,
-    NamespaceId, ObjectTarget, Objects, ObjectsRole, ScriptName, ScriptTag, VersionId, VersionMetadata,
-    WorkerVersion,
+    NamespaceId, ScriptName, ScriptTag, VersionId, VersionMetadata, WorkerVersion,
 };
 use ::store::{Failure, StoreError, fault};
 use futures_util::future::BoxFuture;
@@ -20,13 +19,14 @@ use product::{House, Product, Runtime, Trial, VersionSource};
 use serde_json::{Map, Value};
 use tasks::{Clock, Tasks};
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use v4::{Part, rfc3339};
 
 use crate::{
     binding::{self, Declared},
-    classes::{Classes, Migrations, check_deployable},
+    classes::{Classes, Migrations},
     error::WorkersError,
+    exports::{Exports, Situation},
     model::{
         DEPLOYMENT_VERSIONS_MAX, Deployment, Manifest, Origin, Portion, Script, Subdomain, UPLOADS_MAX,
         Version,
@@ -115,6 +115,15 @@ pub(crate) enum Intent {
     Keep,
 }
 
+/// An upload that was committed.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) script: Script,
+    pub(crate) version: Version,
+    /// What its declaration of exports has led to, in the API's form.
+    pub(crate) report: Option<Value>,
+}
+
 /// A version before its trial.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -130,6 +139,8 @@ pub(crate) struct Draft {
     pub(crate) etag: String,
     /// The Durable Object classes that it has to export.
     pub(crate) classes: Classes,
+    /// What it declares of them, and what that was held against.
+    pub(crate) declared: Option<(Exports, Situation)>,
     /// What made the version, as annotations name it.
     pub(crate) trigger: &'static str,
 }
@@ -231,7 +242,7 @@ impl Register {
         permit: OwnedSemaphorePermit,
         origin: Origin,
         intent: Intent,
-    ) -> Result<(Script, Version), WorkersError> {
+    ) -> Result<Kept, WorkersError> {
         let limits = UploadLimits {
             script_bytes_max: self.settings.script_bytes_max,
             today: OffsetDateTime::from(self.clock.now()).date(),
@@ -240,7 +251,9 @@ impl Register {
             let _permit = permit;
             let upload = tokio::task::spawn_blocking(move || upload::parse(parts, limits)).await;
             let upload = upload.map_err(|_cause| WorkersError::Interrupted)??;
-            let _lock = register.lock(&name).await;
+            let sources = upload.migrations.iter().flat_map(Migrations::sources);
+            let others = sources.chain(upload.exports.iter().flat_map(Exports::scripts));
+            let _locks = register.lock_all(others.chain([&name])).await;
             register.take(&name, upload, origin, intent).await
         })
         .await
@@ -259,17 +272,21 @@ impl Register {
         check_portions(&portions)?;
         let annotations = upload::annotations_of(annotations)?;
         self.to_the_end(move |register| async move {
-            let _lock = register.lock(&name).await;
+            let exports = register.exports_of(&name, &portions).await?;
+            let others = exports.iter().flat_map(Exports::scripts);
+            let _locks = register.lock_all(others.chain([&name])).await;
             register.script(&name).await?;
-            register.check_objects(&name, &portions).await?;
+            let classes = register.check_objects(&name, &portions, exports.as_ref()).await?;
             let is_rollback = register.check_rollback(&name, &portions, is_forced).await?;
             let trigger = if is_rollback { "rollback" } else { "deployment" };
             let mut deployment = register.new_deployment(portions, origin, trigger);
             deployment.annotations.extend(annotations);
             let before = register.answering(&name).await?;
-            let deployment = register.store.deploy(&name, deployment).await?;
+            let touched = register.touched_by(&classes).await?;
+            let deployment = register.store.deploy(&name, deployment, classes).await?;
             register.publish().await?;
             register.retire_changed(before, &name).await;
+            register.retire(touched);
             let url = register.url(&name);
             tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
             Ok(deployment)
@@ -320,7 +337,7 @@ impl Register {
         upload: Upload,
         origin: Origin,
         intent: Intent,
-    ) -> Result<(Script, Version), WorkersError> {
+    ) -> Result<Kept, WorkersError> {
         let existing = self.store.script(name).await?;
         if existing.is_none() && intent == Intent::Keep {
             return Err(WorkersError::ScriptMissing);
@@ -329,10 +346,12 @@ impl Register {
             return Err(WorkersError::MigrationNeedsDeployment);
         }
         self.check_alias(name, &upload).await?;
-        let classes = self.migrated(name, upload.migrations).await?;
+        let migrated = self.migrated(name, upload.migrations).await?;
+        let (classes, declared) = self.declared(name, migrated, upload.exports, intent).await?;
         let draft = Draft {
             bindings: self.resolve(name, upload.bindings, &upload.kept_types).await?,
             classes,
+            declared,
             entry: upload.entry,
             compatibility: upload.compatibility,
             hints: upload.hints,
@@ -345,22 +364,6 @@ impl Register {
         self.keep(name, draft, origin, intent).await
     }
 
-    /// The script's Durable Object classes, as migrations make them.
-    pub(crate) async fn migrated(
-        &self,
-        name: &ScriptName,
-        migrations: Option<Migrations>,
-    ) -> Result<Classes, WorkersError> {
-        let now = self.store.classes(name).await?;
-        match migrations {
-            Some(migrations) => {
-                let tag = self.store.script(name).await?.and_then(|script| script.migration_tag);
-                Classes::migrate(now, tag.as_deref(), migrations)
-            }
-            None => Ok(Classes { now, change: None }),
-        }
-    }
-
     /// Tries a version, and commits and publishes it. The caller holds the script's lock.
     pub(crate) async fn keep(
         &self,
@@ -368,22 +371,19 @@ impl Register {
         mut draft: Draft,
         origin: Origin,
         intent: Intent,
-    ) -> Result<(Script, Version), WorkersError> {
-        for binding in &mut draft.bindings {
-            if let BindingKind::ObjectClass(target) = &mut binding.kind {
-                self.bind_objects(name, &draft.classes, target).await?;
-            }
-        }
-        let created_ms = self.clock.unix_ms();
+    ) -> Result<Kept, WorkersError> {
+        self.bind_all_objects(name, &mut draft, intent).await?;
+        let (created_ms, classes) = (self.clock.unix_ms(), draft.class_names());
         let mut annotations = draft.annotations;
         annotations.insert("workers/triggered_by".to_owned(), draft.trigger.to_owned());
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             entry: draft.entry,
             compatibility: draft.compatibility,
             bindings: draft.bindings.iter().map(binding::describe).collect(),
             annotations,
             hints: draft.hints,
-            classes: draft.classes.now.iter().map(|class| class.name.clone()).collect(),
+            classes,
+            exports: draft.declared.as_ref().map(|(exports, _)| exports.clone()),
         };
         let worker = WorkerVersion {
             script: name.clone(),
@@ -393,11 +393,19 @@ impl Register {
             bindings: draft.bindings,
             entry: manifest.entry.clone(),
             modules: draft.modules,
-            objects: Self::objects_to_try(&draft.classes),
+            objects: Self::objects_to_try(&draft.classes, &manifest.classes),
         };
         let id = worker.id;
         let Trial { startup_ms, missing_classes } = self.runtime()?.trial(&worker).await?;
-        draft.classes.check_exports(&missing_classes)?;
+        manifest.classes.retain(|class| !missing_classes.contains(class));
+        let classes = match &draft.declared {
+            Some((exports, situation)) if intent == Intent::Deploy => {
+                exports.reconcile(name, situation, |class| manifest.has_class(class))?
+            }
+            // It is held against what there will be when it is deployed.
+            Some(_) => draft.classes,
+            None => draft.classes.exported(&missing_classes)?,
+        };
         fault::point("workers: tried");
         let version = Version {
             id,
@@ -415,8 +423,11 @@ impl Register {
             deployment.annotations.extend(message.map(|(name, text)| (name.clone(), text.clone())));
             deployment
         });
-        let (settings, classes) = (draft.settings, draft.classes);
-        self.settle(NewVersion { worker, version, settings, deployment, classes }).await
+        let report = classes.change.as_ref().and_then(|change| change.report.clone());
+        let settings = draft.settings;
+        let (script, version) =
+            self.settle(NewVersion { worker, version, settings, deployment, classes }).await?;
+        Ok(Kept { script, version, report })
     }
 
     /// Commits, publishes and retires what no longer answers.
@@ -425,6 +436,7 @@ impl Register {
         let id = new.worker.id;
         let deployment = new.deployment.clone();
         let before = self.answering(&name).await?;
+        let touched = self.touched_by(&new.classes).await?;
         let committed = self.store.commit(new).await;
         if committed.is_err() {
             // The trial's process runs a version that does not exist.
@@ -435,6 +447,7 @@ impl Register {
         if deployment.is_some() {
             self.retire_changed(before, &name).await;
         }
+        self.retire(touched);
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
         let url = self.url(&name);
         tracing::info!(script = %name, version = %id, url, "{verb} Worker `{name}`");
@@ -529,31 +542,6 @@ impl Register {
         }
     }
 
-    /// Finds what a binding to a class of Durable Objects means: a class of this Worker, or the namespace that another one
-    /// has for its class now. What was found once stays, whatever becomes of the other Worker's classes.
-    async fn bind_objects(
-        &self,
-        name: &ScriptName,
-        classes: &Classes,
-        target: &mut ObjectTarget,
-    ) -> Result<(), WorkersError> {
-        // A Worker may name itself as the one that implements a class.
-        target.script.take_if(|script| script == name);
-        let Some(script) = &target.script else {
-            target.namespace = None;
-            return classes.check_bound(&target.class);
-        };
-        if target.namespace.is_none() {
-            let (class, script) = (target.class.clone(), script.clone());
-            if self.store.script(&script).await?.is_none() {
-                return Err(WorkersError::ClassScriptMissing { class, script });
-            }
-            let found = self.store.object_namespace(&script, &class).await?;
-            target.namespace = Some(found.ok_or(WorkersError::ClassForeignUnknown { class, script })?);
-        }
-        Ok(())
-    }
-
     async fn check_alias(&self, name: &ScriptName, upload: &Upload) -> Result<(), WorkersError> {
         let Some(alias) = upload.annotations.get("workers/alias") else {
             return Ok(());
@@ -569,26 +557,6 @@ impl Register {
             return Err(WorkersError::Rejected(message));
         }
         Ok(())
-    }
-
-    /// Whether these versions may run the script's Durable Objects.
-    async fn check_objects(&self, name: &ScriptName, portions: &[Portion]) -> Result<(), WorkersError> {
-        let classes = self.store.classes(name).await?;
-        for portion in portions {
-            let version = self.store.version(name, portion.version_id).await?;
-            // One that is not there is refused when it is to be deployed.
-            version.map_or(Ok(()), |version| check_deployable(&version, &classes))?;
-        }
-        Ok(())
-    }
-
-    /// What a trial is told of the classes: they are in no namespace yet, and nobody's home.
-    fn objects_to_try(classes: &Classes) -> Option<Objects> {
-        let classes = classes.now.clone();
-        (!classes.is_empty()).then(|| {
-            let (home, role) = (ScriptTag::random(), ObjectsRole::Owner);
-            Objects { home, classes, role }
-        })
     }
 
     /// The namespaces of Durable Objects of all scripts.
@@ -650,11 +618,17 @@ impl Register {
         Ok(())
     }
 
-    pub(crate) async fn lock(&self, name: &ScriptName) -> tokio::sync::MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let bucket = hasher.finish() % LOCKS as u64;
-        self.script_locks[usize::try_from(bucket).expect("a bucket is less than LOCKS")].lock().await
+    pub(crate) async fn lock(&self, name: &ScriptName) -> MutexGuard<'_, ()> {
+        self.script_locks[lock_of(name)].lock().await
+    }
+
+    /// The locks of several scripts, taken in one order by everybody.
+    async fn lock_all(&self, names: impl Iterator<Item = &ScriptName>) -> Vec<MutexGuard<'_, ()>> {
+        let mut guards = Vec::new();
+        for lock in names.map(lock_of).collect::<BTreeSet<_>>() {
+            guards.push(self.script_locks[lock].lock().await);
+        }
+        guards
     }
 
     /// Runs a change to its end even if its caller hangs up, so that what is committed is also published.
@@ -684,6 +658,12 @@ impl VersionSource for Register {
             })
         })
     }
+}
+
+fn lock_of(name: &ScriptName) -> usize {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    usize::try_from(hasher.finish() % LOCKS as u64).expect("a bucket is less than LOCKS")
 }
 
 /// Which versions of a script answer, and which of them runs its Durable Objects.

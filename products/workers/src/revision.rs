@@ -56,7 +56,9 @@ impl Register {
             for binding in bindings.iter().filter(|binding| named_anew.contains(&binding.name)) {
                 register.check_target(&name, binding).await?;
             }
-            let Manifest { entry, compatibility, hints, .. } = latest.manifest;
+            let Manifest { entry, compatibility, hints, exports, .. } = latest.manifest;
+            let now = register.migrated(&name, None).await?;
+            let (classes, declared) = register.declared(&name, now, exports, intent).await?;
             let draft = Draft {
                 entry,
                 compatibility,
@@ -66,11 +68,11 @@ impl Register {
                 modules: worker.modules,
                 etag: latest.etag,
                 settings: serde_json::Map::new(),
-                classes: register.migrated(&name, None).await?,
+                classes,
+                declared,
                 trigger: TRIGGER,
             };
-            let (_script, version) = register.keep(&name, draft, origin, intent).await?;
-            Ok(version)
+            Ok(register.keep(&name, draft, origin, intent).await?.version)
         })
         .await
     }

@@ -18,6 +18,7 @@ use crate::{
     binding::{self, Declared},
     classes::Migrations,
     error::WorkersError,
+    exports::Exports,
     model::{
         ANNOTATION_BYTES_MAX, BINDINGS_MAX, COMPATIBILITY_DATE_DEFAULT, LABEL_BYTES_MAX, METADATA_BYTES_MAX,
         MODULE_NAME_BYTES_MAX, MODULES_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX,
@@ -46,6 +47,8 @@ pub(crate) struct Upload {
     pub(crate) etag: String,
     /// Steps that change its Durable Object classes.
     pub(crate) migrations: Option<Migrations>,
+    /// What it declares of them instead.
+    pub(crate) exports: Option<Exports>,
 }
 
 /// What bounds an upload besides the constants of `model.rs`.
@@ -69,6 +72,11 @@ pub(crate) fn parse(parts: Vec<Part>, limits: UploadLimits) -> Result<Upload, Wo
     let entry = entry_of(declared.main_module, declared.body_part)?;
     let modules = modules_of(files, &entry)?;
     let bindings = bindings_of(&declared.bindings.unwrap_or_default(), &modules)?;
+    let exports = Exports::parse(raw.get("exports"))?;
+    if exports.is_some() && declared.migrations.is_some() {
+        let message = "`migrations` and Durable Object `exports` are mutually exclusive: give one of them";
+        return Err(WorkersError::Rejected(message.to_owned()));
+    }
     let script_bytes_max = limits.script_bytes_max;
     if exceeds_compressed(&modules, script_bytes_max) {
         return Err(WorkersError::ScriptTooLarge(script_bytes_max));
@@ -87,6 +95,7 @@ pub(crate) fn parse(parts: Vec<Part>, limits: UploadLimits) -> Result<Upload, Wo
         hints: chosen(&raw, &["placement", "limits"]),
         settings: chosen(&raw, &SETTING_NAMES),
         migrations: declared.migrations,
+        exports,
     })
 }
 
@@ -148,11 +157,7 @@ fn split(parts: Vec<Part>) -> Result<(Part, Vec<Part>), WorkersError> {
 }
 
 fn refuse_unsupported(raw: &Value) -> Result<(), WorkersError> {
-    let features = [
-        ("assets", "uploading static assets"),
-        ("exports", "declaring Durable Object exports"),
-        ("containers", "a container"),
-    ];
+    let features = [("assets", "uploading static assets"), ("containers", "a container")];
     for (field, feature) in features {
         let is_given = match raw.get(field) {
             None | Some(Value::Null) => false,

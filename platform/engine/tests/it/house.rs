@@ -48,7 +48,7 @@ impl VersionSource for Versions {
 struct NoHomes;
 
 impl ObjectHomes for NoHomes {
-    fn claim<'a>(&'a self, _objects: &'a Objects) -> BoxFuture<'a, std::io::Result<Claim>> {
+    fn claim<'a>(&'a self, _objects: &'a Objects) -> BoxFuture<'a, std::io::Result<Option<Claim>>> {
         async { Err(std::io::Error::other("no home")) }.boxed()
     }
 }

@@ -14,8 +14,8 @@ use v4::{ApiError, Envelope, MultipartLimits, Part, read_multipart, rfc3339};
 use super::{ScriptPath, versions::version_answer};
 use crate::{
     error::WorkersError,
-    model::{Origin, Script, UPLOAD_BYTES_MAX, UPLOAD_PARTS_MAX, UPLOAD_TIMEOUT, Version},
-    register::{Intent, Register},
+    model::{Origin, UPLOAD_BYTES_MAX, UPLOAD_PARTS_MAX, UPLOAD_TIMEOUT},
+    register::{Intent, Kept, Register},
 };
 
 /// `PUT …/scripts/{script}`
@@ -26,8 +26,9 @@ pub(super) async fn script_upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Envelope<Value>, ApiError> {
-    let (script, version) = take(&register, name, &headers, body, origin, Intent::Deploy).await?;
-    Ok(Envelope::new(json!({
+    let kept = take(&register, name, &headers, body, origin, Intent::Deploy).await?;
+    let Kept { script, version, report } = kept;
+    let mut answer = json!({
         "id": script.name,
         "tag": script.tag,
         "tags": script.settings.get("tags"),
@@ -43,7 +44,11 @@ pub(super) async fn script_upload(
         "usage_model": "standard",
         "available_on_subdomain": script.subdomain.is_enabled,
         "last_deployed_from": version.origin.source,
-    })))
+    });
+    if let Some(report) = report {
+        answer["exports_reconciliation"] = report;
+    }
+    Ok(Envelope::new(answer))
 }
 
 /// `POST …/scripts/{script}/versions`
@@ -54,7 +59,7 @@ pub(super) async fn version_upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Envelope<Value>, ApiError> {
-    let (script, version) = take(&register, name, &headers, body, origin, Intent::Keep).await?;
+    let Kept { script, version, .. } = take(&register, name, &headers, body, origin, Intent::Keep).await?;
     Ok(Envelope::new(version_answer(&script, &version)))
 }
 
@@ -65,7 +70,7 @@ async fn take(
     body: Body,
     origin: Origin,
     intent: Intent,
-) -> Result<(Script, Version), ApiError> {
+) -> Result<Kept, ApiError> {
     let permit = register.upload_permit().await?;
     let parts = read_parts(headers, body).await?;
     Ok(register.upload(name, parts, permit, origin, intent).await?)

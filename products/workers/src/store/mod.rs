@@ -39,6 +39,7 @@ use crate::{
     binding,
     classes::Classes,
     error::WorkersError,
+    exports::Hint,
     model::{
         DEPLOYMENTS_KEPT_MAX, Deployment, LISTED_MAX, Manifest, Script, Subdomain, VERSIONS_KEPT_MAX, Version,
     },
@@ -63,6 +64,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "2026-11-27-workers-objects",
         sql: include_str!("../../migrations/2026-11-27-objects.sql"),
+    },
+    Migration {
+        name: "2026-11-27-workers-object-transfers",
+        sql: include_str!("../../migrations/2026-11-27-object-transfers.sql"),
     },
 ];
 
@@ -300,11 +305,18 @@ impl Store {
         }
     }
 
+    /// The transfers of namespaces in which a script is source or target.
+    pub(crate) async fn hints(&self, name: &ScriptName) -> Result<Vec<Hint>, WorkersError> {
+        let name = name.clone();
+        self.meta.read(move |db| objects::hints(db, name.as_str())).await
+    }
+
     /// Makes `deployment` the active one.
     pub(crate) async fn deploy(
         &self,
         name: &ScriptName,
         deployment: Deployment,
+        classes: Classes,
     ) -> Result<Deployment, WorkersError> {
         let name = name.clone();
         let deployed: Result<_, WorkersError> = self
@@ -320,6 +332,7 @@ impl Store {
                     }
                 }
                 insert_deployment(db, &name, &deployment)?;
+                write_classes(db, name.as_str(), &classes, deployment.created_ms)?;
                 let dropped = prune(db, &name, VERSIONS_KEPT_MAX, DEPLOYMENTS_KEPT_MAX)?;
                 touch(db, &name, deployment.created_ms)?;
                 Ok((deployment, dropped))

@@ -4,10 +4,17 @@ use model::{
     Binding, BindingKind, ObjectClass, ObjectNamespaceId, ObjectTarget, Objects, ObjectsRole, ScriptName,
     ScriptTag, VersionId,
 };
+use serde_json::Value;
 use store::rusqlite::{Connection, params};
 
 use super::rows::{deployments, parsed, script};
-use crate::{classes::Classes, error::WorkersError, model::Deployment};
+use crate::{
+    binding::describe,
+    classes::Classes,
+    error::WorkersError,
+    exports::Hint,
+    model::{Deployment, Manifest},
+};
 
 /// A namespace of Durable Objects, and whose it is.
 #[derive(Debug, Clone)]
@@ -97,7 +104,25 @@ pub(super) fn namespaces(db: &Connection) -> Result<Vec<ObjectNamespace>, Worker
     Ok(namespaces)
 }
 
-/// Writes what migrations have made of a script's classes.
+/// The transfers in which a script is source or target.
+pub(super) fn hints(db: &Connection, script: &str) -> Result<Vec<Hint>, WorkersError> {
+    let mut statement = db.prepare_cached(
+        "SELECT target, class, source, is_committed FROM workers_object_transfers WHERE ?1 IN (target, source)",
+    )?;
+    let mut rows = statement.query([script])?;
+    let mut hints = Vec::new();
+    while let Some(row) = rows.next()? {
+        hints.push(Hint {
+            target: parsed(&row.get::<_, String>(0)?, "script name")?,
+            class: row.get(1)?,
+            source: parsed(&row.get::<_, String>(2)?, "script name")?,
+            is_committed: row.get(3)?,
+        });
+    }
+    Ok(hints)
+}
+
+/// Writes what migrations or declared exports have made of a script's classes.
 pub(super) fn write_classes(
     db: &Connection,
     script: &str,
@@ -105,8 +130,23 @@ pub(super) fn write_classes(
     now_ms: u64,
 ) -> Result<(), WorkersError> {
     let Some(change) = &classes.change else { return Ok(()) };
+    let before = namespaces(db)?;
     if let Some(tag) = &change.tag {
         db.execute("UPDATE workers_scripts SET migration_tag = ?2 WHERE name = ?1", params![script, tag])?;
+    }
+    for (namespace, target, class) in &change.given {
+        let values = params![namespace.as_str(), target.as_str(), class];
+        db.execute("UPDATE workers_object_namespaces SET script = ?2, class = ?3 WHERE id = ?1", values)?;
+        let sql = "UPDATE workers_object_transfers SET is_committed = TRUE WHERE target = ?1 AND class = ?2";
+        db.execute(sql, params![target.as_str(), class])?;
+    }
+    for class in &change.forgotten {
+        let sql = "DELETE FROM workers_object_transfers WHERE target = ?1 AND class = ?2";
+        db.execute(sql, params![script, class])?;
+    }
+    for (class, source) in &change.expected {
+        let sql = "INSERT OR REPLACE INTO workers_object_transfers VALUES (?1, ?2, ?3, FALSE)";
+        db.execute(sql, params![script, class, source.as_str()])?;
     }
     for known in self::classes(db, script)? {
         if classes.now.iter().all(|class| class.namespace != known.namespace) {
@@ -121,9 +161,63 @@ pub(super) fn write_classes(
     for class in &classes.now {
         db.execute(
             "INSERT INTO workers_object_namespaces (id, script, class, has_sql, created_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET class = excluded.class",
+             VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (id) DO UPDATE SET script = excluded.script, class = excluded.class",
             params![class.namespace.as_str(), script, class.name, class.has_sql, now_ms],
         )?;
     }
+    forward_bindings(db, &before, &namespaces(db)?)
+}
+
+/// Makes bindings, in all versions, follow the classes that have got another name or another Worker.
+fn forward_bindings(
+    db: &Connection,
+    before: &[ObjectNamespace],
+    now: &[ObjectNamespace],
+) -> Result<(), WorkersError> {
+    let mut naming = db.prepare_cached(
+        "SELECT id, script, manifest FROM workers_versions WHERE script = ?1 OR instr(manifest, ?2)",
+    )?;
+    let mut update = db.prepare_cached("UPDATE workers_versions SET manifest = ?2 WHERE id = ?1")?;
+    for new in now {
+        let id = new.class.namespace.as_str();
+        let old = before.iter().find(|old| old.class.namespace == new.class.namespace);
+        let Some(old) = old.filter(|old| old.script != new.script || old.class.name != new.class.name) else {
+            continue;
+        };
+        let rows =
+            naming.query_map([old.script.as_str(), id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        for row in rows.collect::<Result<Vec<(String, String, String)>, _>>()? {
+            let (version, script, text) = row;
+            let damaged = |_cause| WorkersError::Damaged("manifest");
+            let mut manifest: Manifest = serde_json::from_str(&text).map_err(damaged)?;
+            for binding in &mut manifest.bindings {
+                forward(binding, &script, old, new);
+            }
+            let text = serde_json::to_string(&manifest).map_err(damaged)?;
+            update.execute([version, text])?;
+        }
+    }
     Ok(())
+}
+
+/// A binding of a script to the class that was `old` and is `new`. One that names its Worker has the namespace's id. One to
+/// the script's own class of the old name is that class only if it has left the script: else no version is deployed that
+/// does not know the new name.
+fn forward(binding: &mut Value, script: &str, old: &ObjectNamespace, new: &ObjectNamespace) {
+    let has_left = script == old.script.as_str() && old.script != new.script;
+    let was_own = binding["type"] == "durable_object_namespace"
+        && binding.get("script_name").is_none()
+        && binding["class_name"] == old.class.name.as_str();
+    if !(binding["namespace_id"] == new.class.namespace.as_str() || (has_left && was_own)) {
+        return;
+    }
+    let is_elsewhere = script != new.script.as_str();
+    let target = ObjectTarget {
+        script: is_elsewhere.then(|| new.script.clone()),
+        class: new.class.name.clone(),
+        namespace: is_elsewhere.then(|| new.class.namespace.clone()),
+    };
+    let name = binding["name"].as_str().unwrap_or_default().to_owned();
+    *binding = describe(&Binding { name, kind: BindingKind::ObjectClass(target) });
 }

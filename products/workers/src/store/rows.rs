@@ -339,6 +339,7 @@ pub(super) fn delete_script(db: &Connection, name: &str) -> Result<Option<Remove
         "DELETE FROM workers_zone_routes WHERE script = ?1",
         "DELETE FROM workers_domains WHERE script = ?1",
         "DELETE FROM workers_object_namespaces WHERE script = ?1",
+        "DELETE FROM workers_object_transfers WHERE ?1 IN (target, source)",
     ] {
         db.execute(sql, [name])?;
     }
@@ -467,6 +468,7 @@ mod tests {
                 annotations: BTreeMap::new(),
                 hints: Map::new(),
                 classes: Vec::new(),
+                exports: None,
             };
             let (id, origin) = (VersionId::random(), origin.clone());
             let version = Version {

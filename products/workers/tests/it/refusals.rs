@@ -49,7 +49,7 @@ async fn metadata_that_contradicts_itself_is_refused() {
         (annotated("workers/alias", "No"), 400, 10_021, "alias 'No'"),
         (annotated("workers/alias", &"a".repeat(60)), 400, 10_021, "too long"),
         (module().with("assets", json!({"jwt": "x"})), 400, 10_501, "static assets"),
-        (module().with("exports", json!({"A": {"type": "durable-object"}})), 400, 10_501, "Durable Object"),
+        (module().with("exports", json!({"A": {"type": "durable-object"}})), 400, 100_402, "invalid_export"),
         (module().with("migrations", json!({"steps": 1})), 400, 10_026, "metadata"),
     ])
     .await;
