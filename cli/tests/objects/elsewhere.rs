@@ -12,8 +12,8 @@ use testkit::{Message, Process, Script, Server, WebSocket, wait_until, within};
 use crate::{
     handover::Ledger,
     support::{
-        SOON, ask, ask_of, binding_elsewhere, caller, counter, increment, namespace, signal, until_processes,
-        updated_counter,
+        SOON, ask, ask_of, binding, binding_elsewhere, caller, counter, increment, namespace, signal,
+        until_processes, updated_counter, with_migrations,
     },
 };
 
@@ -184,6 +184,44 @@ async fn a_socket_to_an_object_elsewhere_hibernates_there_and_keeps_both_process
 }
 
 #[tokio::test]
+async fn a_socket_between_objects_of_two_workers_keeps_both_processes_awake() {
+    let server = Server::builder().settings(SLEEPY).start().await;
+    server.deploy(&counter("one")).await;
+    let listener = r#"
+import { DurableObject } from "cloudflare:workers";
+export class Listener extends DurableObject {
+    async listen() {
+        const { webSocket } = await this.env.COUNTER.getByName("room").fetch("http://x/", { headers: { Upgrade: "websocket" } });
+        webSocket.accept();
+        this.socket = webSocket;
+    }
+    say(text) {
+        const heard = new Promise((resolve) => this.socket.addEventListener("message", ({ data }) => resolve(JSON.parse(data)), { once: true }));
+        this.socket.send(text);
+        return heard;
+    }
+}
+export default {
+    async fetch(request, env) {
+        const listener = env.LISTENER.getByName("one");
+        if (new URL(request.url).pathname === "/listen") await listener.listen();
+        return Response.json(await listener.say("hello"));
+    },
+};"#;
+    let script = Script::module("caller", listener)
+        .binding(binding_elsewhere("COUNTER", "Counter", "counter"))
+        .binding(binding("LISTENER", "Listener"));
+    let migrations = json!({ "new_tag": "v1", "new_sqlite_classes": ["Listener"] });
+    server.deploy(&with_migrations(script, migrations)).await;
+    let first = ask_of(&server, "caller", "/listen").await;
+    let processes = server.children();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(server.children(), processes, "both are awake after many times the idle time");
+    assert_eq!(ask_of(&server, "caller", "/").await["since"], first["since"]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_binding_needs_a_class_that_is_there_and_says_so_when_it_has_gone() {
     let server = Server::start().await;
     let refused = async |message: &str| {
@@ -245,10 +283,10 @@ fn renamed() -> Script {
     let mut script = updated_counter("two");
     let source = String::from_utf8(script.modules[0].content.clone()).expect("text");
     script.modules[0].content = source.replace("class Counter", "class Teller").into_bytes();
-    script.metadata["bindings"] = json!([crate::support::binding("COUNTER", "Teller")]);
+    script.metadata["bindings"] = json!([binding("COUNTER", "Teller")]);
     let rename = json!({ "old_tag": "v1", "new_tag": "v2",
         "steps": [{ "renamed_classes": [{ "from": "Counter", "to": "Teller" }] }] });
-    crate::support::with_migrations(script, rename)
+    with_migrations(script, rename)
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ pub const HTTP2_WINDOW_BYTES: u32 = 1024 * 1024;
 /// What one HTTP/2 answer may have waiting for a client that does not read. Ours.
 pub const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
 
-/// Buffer in each direction of a WebSocket. Ours.
+/// What is carried at a time in each direction of a WebSocket; at rest it holds none of it. Ours.
 pub const WEBSOCKET_BUFFER_BYTES: usize = 8 * 1024;
 
 /// How often a request is offered to a process while none has received a byte of it. Ours.

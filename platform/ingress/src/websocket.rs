@@ -1,6 +1,14 @@
 //! WebSockets: recognising the request for one, and carrying bytes between the two connections afterwards. The frames
 //! themselves pass unread, but for where they end.
 
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Poll, ready},
+};
+
 use http::{
     HeaderMap, HeaderValue, Method, Request, Version,
     header::{CONNECTION, UPGRADE},
@@ -8,7 +16,7 @@ use http::{
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tasks::Tasks;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -97,48 +105,65 @@ pub async fn carry_both(client: Upgraded, process: Upgraded, parted: &Cancellati
 /// From the client. What it still says when the process is about to end goes nowhere: the process would take its goodbye for
 /// a wish of its own.
 async fn carry_in(reader: impl AsyncRead, writer: impl AsyncWrite, parted: &CancellationToken) {
-    let mut reader = std::pin::pin!(BufReader::with_capacity(limits::WEBSOCKET_BUFFER_BYTES, reader));
+    let mut reader = std::pin::pin!(reader);
     let mut writer = std::pin::pin!(writer);
-    // An error on either side means the same as an end: there is nobody to tell.
-    let copied = parted.run_until_cancelled(tokio::io::copy_buf(&mut reader, &mut writer)).await;
-    match copied {
-        Some(_) => drop(writer.shutdown().await),
-        None => drop(tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await),
+    let carried = async {
+        while let Some(bytes) = next_bytes(reader.as_mut()).await {
+            if pass_on(writer.as_mut(), &bytes).await.is_err() {
+                break;
+            }
+        }
+    };
+    let carried = parted.run_until_cancelled(carried).await;
+    match carried {
+        Some(()) => drop(writer.shutdown().await),
+        None => discard(reader).await,
     }
 }
 
 /// From the process; at its parting a Close frame follows the last whole frame.
 async fn carry_out(reader: impl AsyncRead, writer: impl AsyncWrite, parted: &CancellationToken) {
-    let mut reader = std::pin::pin!(BufReader::with_capacity(limits::WEBSOCKET_BUFFER_BYTES, reader));
+    let mut reader = std::pin::pin!(reader);
     let mut writer = std::pin::pin!(writer);
     let mut frames = Frames::default();
     loop {
-        let length = tokio::select! {
+        let bytes = tokio::select! {
             biased;
             () = parted.cancelled(), if frames.is_between() => {
                 drop(writer.write_all(&frames::close(SERVICE_RESTART)).await);
                 drop(writer.shutdown().await);
                 // The process's side stays open until the process ends, so that it does not take this for a goodbye.
-                drop(tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await);
+                discard(reader).await;
                 return;
             }
-            read = reader.fill_buf() => match read {
-                Ok(bytes) if !bytes.is_empty() => {
-                    frames.pass(bytes);
-                    let length = bytes.len();
-                    if writer.write_all(bytes).await.is_err() {
-                        break;
-                    }
-                    length
-                }
-                Ok(_) | Err(_) => break,
-            },
+            bytes = next_bytes(reader.as_mut()) => bytes,
         };
-        reader.as_mut().consume(length);
-        // Nothing more waits, so what was written must not wait either.
-        if reader.buffer().is_empty() && writer.flush().await.is_err() {
+        let Some(bytes) = bytes else { break };
+        frames.pass(&bytes);
+        if pass_on(writer.as_mut(), &bytes).await.is_err() {
             break;
         }
     }
     drop(writer.shutdown().await);
+}
+
+/// What came next; `None` at the end. An error means the same as an end: there is nobody to tell. Bytes get memory once they
+/// are there, since most WebSockets are silent most of the time.
+async fn next_bytes(mut reader: Pin<&mut impl AsyncRead>) -> Option<Vec<u8>> {
+    let read = poll_fn(|context| {
+        let mut space = [MaybeUninit::uninit(); limits::WEBSOCKET_BUFFER_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(reader.as_mut().poll_read(context, &mut buffer))?;
+        Poll::Ready(io::Result::Ok(buffer.filled().to_vec()))
+    });
+    read.await.ok().filter(|bytes| !bytes.is_empty())
+}
+
+async fn pass_on(mut writer: Pin<&mut impl AsyncWrite>, bytes: &[u8]) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
+}
+
+async fn discard(mut reader: Pin<&mut impl AsyncRead>) {
+    while next_bytes(reader.as_mut()).await.is_some() {}
 }

@@ -281,11 +281,11 @@ impl Register {
             let trigger = if is_rollback { "rollback" } else { "deployment" };
             let mut deployment = register.new_deployment(portions, origin, trigger);
             deployment.annotations.extend(annotations);
-            let before = register.standing(&name).await?;
+            let before = register.answering(&name).await?;
             let touched = register.touched_by(&classes).await?;
             let deployment = register.store.deploy(&name, deployment, classes).await?;
             register.publish().await?;
-            register.retire_changed(before, &name).await?;
+            register.retire_changed(before, &name).await;
             register.retire(touched);
             let url = register.url(&name);
             tracing::info!(script = %name, deployment = %deployment.id, url, "Deployed Worker `{name}`");
@@ -368,11 +368,10 @@ impl Register {
     pub(crate) async fn keep(
         &self,
         name: &ScriptName,
-        draft: Draft,
+        mut draft: Draft,
         origin: Origin,
         intent: Intent,
     ) -> Result<Kept, WorkersError> {
-        let mut draft = draft;
         self.bind_all_objects(name, &mut draft, intent).await?;
         let (created_ms, classes) = (self.clock.unix_ms(), draft.class_names());
         let mut annotations = draft.annotations;
@@ -436,7 +435,7 @@ impl Register {
         let name = new.worker.script.clone();
         let id = new.worker.id;
         let deployment = new.deployment.clone();
-        let before = self.standing(&name).await?;
+        let before = self.answering(&name).await?;
         let touched = self.touched_by(&new.classes).await?;
         let committed = self.store.commit(new).await;
         if committed.is_err() {
@@ -446,7 +445,7 @@ impl Register {
         let (script, version) = committed?;
         self.publish().await?;
         if deployment.is_some() {
-            self.retire_changed(before, &name).await?;
+            self.retire_changed(before, &name).await;
         }
         self.retire(touched);
         let verb = if deployment.is_some() { "Deployed" } else { "Uploaded a version of" };
@@ -583,18 +582,18 @@ impl Register {
         Ok(portions.into_iter().map(|portion| portion.version_id).collect())
     }
 
-    async fn standing(&self, name: &ScriptName) -> Result<Standing, WorkersError> {
+    async fn answering(&self, name: &ScriptName) -> Result<Answering, WorkersError> {
         let (active, owner) = (self.active(name).await?, self.store.object_owner(name).await?);
         let has_objects = !self.store.classes(name).await?.is_empty();
-        Ok(Standing { active, owner: owner.filter(|_| has_objects) })
+        Ok(Answering { active, owner: owner.filter(|_| has_objects) })
     }
 
-    /// Puts the processes to rest that do not answer any more, and those that are to begin or to cease running objects.
-    async fn retire_changed(&self, before: Standing, name: &ScriptName) -> Result<(), WorkersError> {
-        let now = self.standing(name).await?;
+    /// Puts the processes to rest that do not answer any more, and those that are to begin or to cease running objects; all of
+    /// them if that cannot be read.
+    async fn retire_changed(&self, before: Answering, name: &ScriptName) {
+        let now = self.answering(name).await.unwrap_or_default();
         let is_same = |id| now.active.contains(id) && (before.owner == Some(*id)) == (now.owner == Some(*id));
         self.retire(before.active.iter().filter(|id| !is_same(id)).copied().collect());
-        Ok(())
     }
 
     fn retire(&self, versions: Vec<VersionId>) {
@@ -668,7 +667,8 @@ fn lock_of(name: &ScriptName) -> usize {
 }
 
 /// Which versions of a script answer, and which of them runs its Durable Objects.
-struct Standing {
+#[derive(Default)]
+struct Answering {
     active: Vec<VersionId>,
     owner: Option<VersionId>,
 }

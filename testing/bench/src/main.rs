@@ -5,6 +5,7 @@ mod asleep;
 mod bare;
 mod cold;
 mod deploy;
+mod durable;
 mod listing;
 mod load;
 mod objects;
@@ -24,6 +25,7 @@ use clap::Parser;
 
 use crate::{
     bare::Bare,
+    durable::Durable,
     room::Room,
     rows::{ROWS, Row},
     sides::{Side, Sides},
@@ -74,6 +76,12 @@ async fn main() -> anyhow::Result<()> {
     }
     if needed.contains(&Side::SkerryDeploy) {
         figures.insert(Side::SkerryDeploy, deploy::until_seen_ms(plan.cold_starts).await?);
+    }
+    if needed.contains(&Side::DurableGap) {
+        figures.insert(Side::DurableGap, deploy::longest_answer_ms(plan.cold_starts).await?);
+    }
+    if needed.iter().any(|side| side.is_of_sockets()) {
+        figures.extend(Durable::start().await?.sockets_kib().await?);
     }
     if needed.contains(&Side::SkerryAsleep) {
         figures.insert(Side::SkerryAsleep, asleep::resident_mib().await);

@@ -95,6 +95,7 @@ fn figure(side: Side, value: f64) -> String {
     match side.unit() {
         Unit::PerSecond => format!("{value:.0}/s"),
         Unit::Milliseconds => format!("{value:.1} ms"),
+        Unit::Kibibytes => format!("{value:.1} KiB"),
         Unit::Mebibytes => format!("{value:.1} MiB"),
     }
 }

@@ -106,6 +106,36 @@ pub(crate) const ROWS: &[Row] = &[
         target: Target::Reported,
     },
     Row {
+        what: "Durable Object call that reads memory, against bare workerd",
+        ours: Side::DurableRead,
+        other: Some(Side::BareDurableRead),
+        target: Target::RatioMin(0.9),
+    },
+    Row {
+        what: "Durable Object call that writes, against bare workerd",
+        ours: Side::DurableWrite,
+        other: Some(Side::BareDurableWrite),
+        target: Target::RatioMin(0.9),
+    },
+    Row {
+        what: "Durable Object call that writes, against the syncs that one writer gets from the disk",
+        ours: Side::DurableWrite,
+        other: Some(Side::DiskSync),
+        target: Target::Reported,
+    },
+    Row {
+        what: "Durable Objects, 16 that write, against bare workerd",
+        ours: Side::DurableWrites,
+        other: Some(Side::BareDurableWrites),
+        target: Target::RatioMin(0.9),
+    },
+    Row {
+        what: "Durable Objects, 16 that write, against one that does",
+        ours: Side::DurableWrites,
+        other: Some(Side::DurableWrite),
+        target: Target::Reported,
+    },
+    Row {
         what: "R2 1 MiB put by S3, against a loop that computes the MD5, writes, syncs file and folder, and renames",
         ours: Side::S3Put,
         other: Some(Side::LoopPut),
@@ -144,6 +174,12 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         what: "deploy, from upload to the first answer of the new version, at 200 requests/s of which none fails",
         ours: Side::SkerryDeploy,
+        other: None,
+        target: Target::Max(1000.0),
+    },
+    Row {
+        what: "Durable Object's longest answer around a deployment, at 200 requests/s of which none fails",
+        ours: Side::DurableGap,
         other: None,
         target: Target::Max(1000.0),
     },
@@ -200,5 +236,17 @@ pub(crate) const ROWS: &[Row] = &[
         ours: Side::SkerryAsleep,
         other: None,
         target: Target::Max(30.0),
+    },
+    Row {
+        what: "the server's resident memory for a WebSocket that hibernates in a Durable Object, of 1,000",
+        ours: Side::SocketKib,
+        other: None,
+        target: Target::Max(20.0),
+    },
+    Row {
+        what: "the engine process's resident memory for a WebSocket that hibernates in a Durable Object, against bare workerd",
+        ours: Side::SocketEngineKib,
+        other: Some(Side::BareSocketKib),
+        target: Target::Reported,
     },
 ];

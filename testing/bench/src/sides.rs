@@ -12,6 +12,7 @@ use testkit::{
 };
 
 use crate::{
+    durable::Durable,
     load::{self, Target},
     objects::{self, Objects},
 };
@@ -35,6 +36,12 @@ pub(crate) enum Side {
     BareCall,
     SkerryBoundFetch,
     BareBoundFetch,
+    DurableRead,
+    BareDurableRead,
+    DurableWrite,
+    BareDurableWrite,
+    DurableWrites,
+    BareDurableWrites,
     S3Get,
     NginxGet,
     S3GetSmall,
@@ -59,7 +66,11 @@ pub(crate) enum Side {
     SqlColdOpen,
     ListPage,
     SkerryDeploy,
+    DurableGap,
     SkerryAsleep,
+    SocketKib,
+    SocketEngineKib,
+    BareSocketKib,
 }
 
 /// What a figure counts.
@@ -68,6 +79,7 @@ pub(crate) enum Unit {
     PerSecond,
     Milliseconds,
     Mebibytes,
+    Kibibytes,
 }
 
 impl Side {
@@ -77,10 +89,12 @@ impl Side {
             Self::SkerryCold
             | Self::BareCold
             | Self::SkerryDeploy
+            | Self::DurableGap
             | Self::RoomPutP99
             | Self::SqlColdOpen
             | Self::ListPage => Unit::Milliseconds,
             Self::RoomGrowth | Self::SkerryAsleep => Unit::Mebibytes,
+            Self::SocketKib | Self::SocketEngineKib | Self::BareSocketKib => Unit::Kibibytes,
             _ => Unit::PerSecond,
         }
     }
@@ -90,9 +104,19 @@ impl Side {
         self <= Self::LoopPut
     }
 
-    /// Whether it is about objects.
+    /// Whether it calls Durable Objects.
+    fn is_durable(self) -> bool {
+        (Self::DurableRead..=Self::BareDurableWrites).contains(&self)
+    }
+
+    /// Whether it serves R2's objects, or files like them.
     fn is_of_objects(self) -> bool {
-        (Self::S3Get..=Self::LoopPut).contains(&self)
+        (Self::S3Get..=Self::S3PutSmall).contains(&self)
+    }
+
+    /// Whether it is what a hibernated WebSocket holds.
+    pub(crate) fn is_of_sockets(self) -> bool {
+        (Self::SocketKib..=Self::BareSocketKib).contains(&self)
     }
 
     /// Whether it is D1's room without workerd, or what that is held against.
@@ -192,6 +216,7 @@ pub(crate) struct Sides {
     bundled: Option<Workerd>,
     bundled_d1: Option<Workerd>,
     dev: Option<(Background, Project, String)>,
+    durable: Option<Durable>,
     objects: Option<Objects>,
 }
 
@@ -227,6 +252,9 @@ impl Sides {
             let workerd = Workerd::start(&bundled_d1_config(), &[("worker.js", D1)]).await?;
             load::once(&workerd.target("/fill")).await?;
             started.bundled_d1 = Some(workerd);
+        }
+        if needed.iter().any(|side| side.is_durable()) {
+            started.durable = Some(Durable::start().await?);
         }
         if needed.iter().any(|side| side.is_of_objects()) {
             started.objects = Some(Objects::start().await?);
@@ -285,6 +313,7 @@ impl Sides {
                 let (_, _, address) = self.dev.as_ref().context("wrangler dev was not started")?;
                 Ok(Target::get(address, address, "/"))
             }
+            side if side.is_durable() => self.durable.as_ref().context("no Durable Objects")?.target(side),
             Side::S3Get
             | Side::NginxGet
             | Side::S3GetSmall
@@ -332,7 +361,7 @@ async fn dev() -> anyhow::Result<(Background, Project, String)> {
 /// A workerd of its own with its config as a binary message, as we give it to ours.
 #[derive(Debug)]
 pub(crate) struct Workerd {
-    _process: Background,
+    process: Background,
     port: u64,
 }
 
@@ -350,7 +379,12 @@ impl Workerd {
         let event: serde_json::Value =
             serde_json::from_str(&ready).context("parse workerd's announcement")?;
         let port = event["port"].as_u64().context("workerd announced no port")?;
-        Ok(Self { _process: process, port })
+        Ok(Self { process, port })
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// A path of the Worker behind its only socket.

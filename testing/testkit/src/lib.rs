@@ -22,7 +22,7 @@ pub use deploy::{Module, Script};
 pub use folder::DataFolder;
 pub use http_client::{Answer, Connection, RawAnswer, raw_exchange, send};
 pub use log::Log;
-pub use process::{Background, Process, anonymous_bytes, children_of, command};
+pub use process::{Background, Process, anonymous_bytes, children_of, command, resident_bytes};
 pub use project::Project;
 pub use server::{Addresses, Server, ServerBuilder};
 pub use skip::skip;

@@ -96,7 +96,8 @@ pub fn children_of(parent: u32) -> Vec<Process> {
 }
 
 /// The resident memory of a process, in bytes; `None` when it has ended.
-pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+#[must_use]
+pub fn resident_bytes(pid: u32) -> Option<u64> {
     status_bytes(pid, "VmRSS:")
 }
 
