@@ -27,8 +27,8 @@ use crate::calls;
 
 /// How often a process is looked for: each time the one before was replaced or ended.
 const ATTEMPTS_MAX: usize = 10;
-/// Between the commit of a deployment and its publication, and from there to the end of the old processes, lie some
-/// milliseconds each.
+/// Between the commit of a deployment that moves objects and its publication, and from there to the end of the old processes,
+/// lie some milliseconds each.
 const REPLACED_PAUSE: Duration = Duration::from_millis(20);
 const ENDED_EACH_TIME: &str = "the Worker's process ended each time";
 const NOT_DEPLOYED: &str = "the Worker has no deployment";
@@ -162,10 +162,7 @@ impl Binding {
     ) -> Result<(VersionId, Upgraded, CallsLease), String> {
         for _ in 0..ATTEMPTS_MAX {
             let version = drawn.take().map_or_else(|| self.draw(), Ok)?;
-            let Some(lease) = self.lease(version).await? else {
-                tokio::time::sleep(REPLACED_PAUSE).await;
-                continue;
-            };
+            let Some(lease) = self.lease(version).await? else { continue };
             match lease.open_rpc().await {
                 Ok((stream, lease)) => return Ok((version, stream, lease)),
                 Err(error) => tracing::debug!(%version, %error, "Opening a stream of calls again"),
@@ -194,6 +191,9 @@ impl Binding {
             // That a version runs objects which are not its own to run, the engine prevents.
             Target::Objects { namespace, .. } => {
                 let lease = engine.acquire_objects(version, namespace).await;
+                if let Ok(None) = lease {
+                    tokio::time::sleep(REPLACED_PAUSE).await;
+                }
                 return lease.map_err(|error| error.to_string());
             }
         };
@@ -229,10 +229,7 @@ impl Binding {
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         for _ in 0..ATTEMPTS_MAX {
             let version = self.version_for(request.headers())?;
-            let Some(lease) = self.lease(version).await? else {
-                tokio::time::sleep(REPLACED_PAUSE).await;
-                continue;
-            };
+            let Some(lease) = self.lease(version).await? else { continue };
             let mut response = match lease.send(request).await {
                 Ok(response) => response,
                 Err(error) => match error.request.or_else(|| Some(spare.take()?.map(|()| nothing()))) {
