@@ -65,31 +65,42 @@ fn is_linearizable(history: &[Call]) -> bool {
         else {
             return true;
         };
-        let step = open().filter(|index| next <= *index).find_map(|index| {
+        let possible = |index: usize| {
             let call = history[index];
             let (answer, after) = apply(held, call.ask);
             let is_answer = call.answered.is_none_or(|(_, seen)| seen == answer);
-            if first_answer <= call.made || !is_answer {
-                return None;
-            }
+            (call.made < first_answer && is_answer).then_some((call.answered.is_some(), after))
+        };
+        // What was answered so and changes nothing may as well happen now: nothing is lost by that, so nothing else is tried.
+        let free = open().find(|index| possible(*index) == Some((true, held)));
+        if let Some(index) = free.filter(|_| next == 0) {
+            done[index] = true;
+            path.push((index, held, true));
+            continue;
+        }
+        let step = open().filter(|index| next <= *index).find_map(|index| {
+            // What was not answered and changes nothing need not happen.
+            let (_, after) = possible(index).filter(|(_, after)| *after != held)?;
             let mut then = done.clone();
             then[index] = true;
             (!visited.contains(&(then, after))).then_some((index, after))
         });
-        match step {
-            Some((index, after)) => {
-                done[index] = true;
-                visited.insert((done.clone(), after));
-                path.push((index, held));
-                (held, next) = (after, 0);
+        if let Some((index, after)) = step {
+            done[index] = true;
+            visited.insert((done.clone(), after));
+            path.push((index, held, false));
+            (held, next) = (after, 0);
+            continue;
+        }
+        // Back to the last step that had a choice.
+        loop {
+            let Some((index, before, is_free)) = path.pop() else { return false };
+            done[index] = false;
+            held = before;
+            if !is_free {
+                next = index + 1;
+                break;
             }
-            None => match path.pop() {
-                Some((index, before)) => {
-                    done[index] = false;
-                    (held, next) = (before, index + 1);
-                }
-                None => return false,
-            },
         }
     }
 }
