@@ -102,9 +102,6 @@ pub(crate) struct Query {
 impl Query {
     /// Whether it says nothing: white space and whole lines of comment.
     pub(crate) fn is_empty(&self) -> bool {
-        if self.sql.trim_start().starts_with(|first: char| first.is_ascii_alphabetic()) {
-            return false;
-        }
         self.sql.lines().all(|line| {
             let line = line.trim();
             line.is_empty() || line.starts_with("--")

@@ -196,6 +196,11 @@ impl Guard {
         result
     }
 
+    /// Runs one statement of ours that answers nothing.
+    pub(crate) fn execute(&self, connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+        self.ours(|| connection.prepare_cached(sql)?.execute([])).map(drop)
+    }
+
     /// Whether a pragma was compiled since this was asked last.
     pub(crate) fn was_pragma(&self) -> bool {
         self.0.was_pragma.swap(false, Ordering::Relaxed)

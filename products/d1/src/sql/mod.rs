@@ -18,4 +18,4 @@ pub(crate) use run::{Done, Elsewhere, Ending, Ran, Results, SERVED_BY, Work, run
 pub(crate) use script::{
     Script, ScriptError, ScriptStatement, Sums, database_bytes, execute, with_long_statements,
 };
-pub(crate) use split::{Piece, next_statement};
+pub(crate) use split::{Piece, begins_with, next_statement};

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use store::rusqlite::{CachedStatement, Connection, Rows, Statement};
+use store::rusqlite::{self, CachedStatement, Connection, Rows, Statement};
 use tasks::Clock;
 
 use super::{
-    Caller, Guard, Piece,
-    connection::PAGE_BYTES,
+    Caller, Guard, Piece, begins_with,
     figures::{Plans, rows_visited},
     guard::Stopped,
     next_statement, ours,
+    script::database_bytes,
     values::{write, write_json},
 };
 use crate::{
@@ -172,7 +172,7 @@ impl<'a> Runner<'a> {
         let changes_before = self.connection.total_changes();
         let row_before = self.last_row();
         let may_change_schema = !is_reading && !is_about_rows(&sql);
-        let schema_before = if may_change_schema { self.pragma(ours::SCHEMA_VERSION)? } else { 0 };
+        let schema_before = if may_change_schema { self.schema_version()? } else { 0 };
         let began = self.clock.monotonic();
         self.out.extend_from_slice(br#"{"success":true,"results":"#);
         let written = step(&mut statement, parameters, format, &mut self.out);
@@ -194,7 +194,7 @@ impl<'a> Runner<'a> {
             self.last = Some(Compiled { sql: Arc::clone(&sql), statement });
         }
         let changes = self.connection.total_changes() - changes_before;
-        let has_new_schema = may_change_schema && self.pragma(ours::SCHEMA_VERSION)? != schema_before;
+        let has_new_schema = may_change_schema && self.schema_version()? != schema_before;
         if has_new_schema {
             self.plans.forget();
         }
@@ -232,7 +232,7 @@ impl<'a> Runner<'a> {
 
     /// Puts the results together, each with what its statement did.
     fn finish(mut self) -> Result<Done, SqlError> {
-        let size_after = self.pragma(ours::PAGE_COUNT)? * PAGE_BYTES;
+        let size_after = self.figure(database_bytes)?;
         for ran in &mut self.ran {
             ran.meta.size_after = size_after;
         }
@@ -260,9 +260,12 @@ impl<'a> Runner<'a> {
         self.last_row.unwrap_or_else(|| self.connection.last_insert_rowid())
     }
 
-    fn pragma(&self, sql: &str) -> Result<u64, SqlError> {
-        let asked = self.guard.ours(|| self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)));
-        asked.map_err(|error| self.guard.explain(error))
+    fn schema_version(&self) -> Result<u64, SqlError> {
+        self.figure(|connection| ours::ask(connection, ours::SCHEMA_VERSION))
+    }
+
+    fn figure(&self, ask: impl FnOnce(&Connection) -> rusqlite::Result<u64>) -> Result<u64, SqlError> {
+        self.guard.ours(|| ask(self.connection)).map_err(|error| self.guard.explain(error))
     }
 }
 
@@ -275,17 +278,16 @@ fn write_meta(meta: &Meta, out: &mut Vec<u8>) {
 
 /// Whether a statement that changes something changes rows alone, by its first word.
 fn is_about_rows(sql: &str) -> bool {
-    const WORDS: [&str; 4] = ["insert", "update", "delete", "replace"];
-    WORDS.iter().any(|word| sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
+    begins_with(sql, &["insert", "update", "delete", "replace"])
 }
 
 enum StepError {
-    Sqlite(store::rusqlite::Error),
+    Sqlite(rusqlite::Error),
     TooLarge,
 }
 
-impl From<store::rusqlite::Error> for StepError {
-    fn from(error: store::rusqlite::Error) -> Self {
+impl From<rusqlite::Error> for StepError {
+    fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use store::rusqlite::{Connection, limits::Limit};
 
-use super::{Guard, Piece, connection::PAGE_BYTES, figures::rows_visited, next_statement, ours};
+use super::{Guard, Piece, begins_with, connection::PAGE_BYTES, figures::rows_visited, next_statement, ours};
 use crate::{
     error::SqlError,
     model::{SCRIPT_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX},
@@ -147,7 +147,7 @@ pub(crate) fn execute(
         return Err(SqlError::WrongParameters);
     }
     let may_change_schema = !statement.readonly() && !is_insert(sql);
-    let schema = || guard.ours(|| pragma(connection, ours::SCHEMA_VERSION)).map_err(explain);
+    let schema = || guard.ours(|| ours::ask(connection, ours::SCHEMA_VERSION)).map_err(explain);
     if may_change_schema && sums.schema.is_none() {
         sums.schema = Some(schema()?);
     }
@@ -173,11 +173,7 @@ pub(crate) fn execute(
 
 /// Bytes of the whole database.
 pub(crate) fn database_bytes(connection: &Connection) -> store::rusqlite::Result<u64> {
-    Ok(pragma(connection, ours::PAGE_COUNT)? * PAGE_BYTES)
-}
-
-fn pragma(connection: &Connection, sql: &str) -> store::rusqlite::Result<u64> {
-    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+    Ok(ours::ask(connection, ours::PAGE_COUNT)? * PAGE_BYTES)
 }
 
 /// What the plan of an INSERT depends on: the text before its values. All rows of an export share it.
@@ -190,7 +186,7 @@ fn head_of(sql: &str) -> &str {
 }
 
 fn is_insert(sql: &str) -> bool {
-    sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("insert"))
+    begins_with(sql, &["insert"])
 }
 
 /// `VALUES` and a space or bracket.

@@ -27,6 +27,11 @@ enum Place {
     TriggerEnd,
 }
 
+/// Whether a statement's first word is one of these.
+pub(crate) fn begins_with(sql: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
+}
+
 /// The first statement of a text. `is_whole` says that no more text follows: then an unfinished statement is one too.
 /// `None`: more of the text is needed to know.
 pub(crate) fn next_statement(text: &str, is_whole: bool) -> Option<Piece<'_>> {

@@ -258,7 +258,5 @@ pub(crate) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'st
 /// Whether the first word says that something is to be changed: then a reader need not look at it.
 fn begins_with_a_write(work: &Work) -> bool {
     const WORDS: [&str; 7] = ["insert", "update", "delete", "replace", "create", "alter", "drop"];
-    let Some(first) = work.queries.first() else { return false };
-    let text = first.sql.trim_start();
-    WORDS.iter().any(|word| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
+    work.queries.first().is_some_and(|first| sql::begins_with(first.sql.trim_start(), &WORDS))
 }

@@ -100,10 +100,7 @@ impl Reader {
         guard.begin(Allowance::REQUEST, is_quick, &work.caller);
         // Several statements see one state.
         let is_whole = 1 < work.queries.len();
-        let run = |sql| {
-            let done = guard.ours(|| connection.prepare_cached(sql)?.execute([]));
-            done.map(drop).map_err(|error| guard.explain(error))
-        };
+        let run = |sql| guard.execute(connection, sql).map_err(|error| guard.explain(error));
         if is_whole {
             run(ours::BEGIN_READ)?;
         }

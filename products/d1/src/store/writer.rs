@@ -233,15 +233,15 @@ impl Writer {
 
     fn commit(&self) -> Result<(), D1Error> {
         fault::point("d1: before commit");
-        let committed = self.guard.ours(|| self.connection.prepare_cached(ours::COMMIT)?.execute([]));
+        let committed = self.guard.execute(&self.connection, ours::COMMIT);
         self.progress.last_row.store(self.connection.last_insert_rowid(), Ordering::Relaxed);
         fault::point("d1: committed");
-        committed.map(drop).map_err(|error| self.guard.explain(error).into())
+        committed.map_err(|error| self.guard.explain(error).into())
     }
 
     fn ours(&self, sql: &str) -> Result<(), StoreError> {
-        let done = self.guard.ours(|| self.connection.prepare_cached(sql)?.execute([]));
-        done.map(drop).map_err(|error| StoreError::sqlite("write to", &self.file, &error))
+        let done = self.guard.execute(&self.connection, sql);
+        done.map_err(|error| StoreError::sqlite("write to", &self.file, &error))
     }
 
     /// Runs a job; one that broke off within its transaction leaves none.
