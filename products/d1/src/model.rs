@@ -218,12 +218,12 @@ impl<'de> Deserialize<'de> for Parameter {
                 Ok(Parameter::Text(value))
             }
 
-            #[expect(clippy::cast_possible_truncation, reason = "a remainder of 256")]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a remainder of 256")]
             fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<Parameter, A::Error> {
                 let mut blob = Vec::with_capacity(bytes.size_hint().unwrap_or(0).min(VALUE_BYTES_MAX));
-                // What is more than a byte keeps its low eight bits, as in JavaScript's arrays of bytes.
-                while let Some(number) = bytes.next_element::<i64>()? {
-                    blob.push(number.rem_euclid(256) as u8);
+                // What is more than a byte keeps its low eight bits, and a fraction is dropped, as in JavaScript's arrays of bytes.
+                while let Some(number) = bytes.next_element::<f64>()? {
+                    blob.push(number.trunc().rem_euclid(256.0) as u8);
                 }
                 Ok(Parameter::Blob(blob))
             }
