@@ -7,8 +7,8 @@ use model::{
 };
 use workerd_wire::{
     BindingValue, Config, Designator, Disk, DurableObjectDesignator, DurableObjectNamespace,
-    DurableObjectStorage, External, HttpOptions, HttpStyle, ModuleContent, Service, ServiceKind, Socket,
-    Worker, WorkerCode, headers,
+    DurableObjectStorage, Extension, ExtensionModule, External, HttpOptions, HttpStyle, ModuleContent,
+    Service, ServiceKind, Socket, Worker, WorkerCode, headers,
 };
 
 use crate::gate::{self, Gate};
@@ -74,8 +74,9 @@ impl Ways {
     }
 }
 
-/// workerd's own module that makes a D1 database of a service.
-const D1_MODULE: &str = "cloudflare-internal:d1-api";
+/// Our module that makes a D1 database of a service; no Worker can import it.
+const D1_MODULE: ExtensionModule<'_> =
+    ExtensionModule { name: "skerry-internal:d1", internal: true, es_module: include_str!("d1.js") };
 
 /// Why a version cannot be expressed; the text is for its author.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +149,20 @@ pub(crate) fn encode(
     let sockets = names.iter().zip(designators);
     let sockets =
         sockets.map(|(name, service)| Socket { name, address: "", http: http.clone(), service }).collect();
-    Ok(workerd_wire::encode(&Config { services, sockets, structured_logging: true, ..Config::default() }))
+    let extensions = extensions(version);
+    Ok(workerd_wire::encode(&Config {
+        services,
+        sockets,
+        extensions,
+        structured_logging: true,
+        ..Config::default()
+    }))
+}
+
+/// What the version's bindings are made by and workerd does not have.
+fn extensions(version: &WorkerVersion) -> Vec<Extension<'static>> {
+    let has_d1 = version.bindings.iter().any(|binding| matches!(binding.kind, BindingKind::D1(_)));
+    if has_d1 { vec![Extension { modules: vec![D1_MODULE] }] } else { Vec::new() }
 }
 
 /// HTTP with the headers that tell the original scheme and `request.cf`.
@@ -372,7 +386,7 @@ fn value<'a>(
         BindingKind::D1(_) => {
             let fetcher = BindingValue::Service(service(texts.service.as_deref().unwrap_or_default()));
             BindingValue::Wrapped(workerd_wire::Wrapped {
-                module_name: D1_MODULE,
+                module_name: D1_MODULE.name,
                 entrypoint: None,
                 inner_bindings: vec![workerd_wire::Binding { name: "fetcher", value: fetcher }],
             })
