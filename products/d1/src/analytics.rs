@@ -10,6 +10,7 @@ use store::StoreError;
 use v4::rfc3339;
 
 use crate::{
+    model::DATABASES_MAX,
     store::Store,
     usage::{Hours, Sums},
 };
@@ -135,7 +136,7 @@ fn queries(store: &Store, asked: &Asked) -> Vec<Value> {
 /// Cloudflare's dataset keeps a history; ours has the present sizes, one row for each database.
 async fn storage(store: &Store, asked: &Asked) -> Result<Vec<Value>, StoreError> {
     let datetime = rfc3339(store.clock().unix_ms().saturating_sub(AGE_MS));
-    let databases = store.database_list(None).await?;
+    let (databases, _) = store.database_list(None, 0, DATABASES_MAX).await?;
     let asked_for = databases.into_iter().filter(|database| asked.is_database(database.id));
     let row = |database: crate::model::Database| {
         json!({

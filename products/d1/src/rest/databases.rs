@@ -55,8 +55,9 @@ pub(super) async fn database_list(
     Query(parameters): Query<ListParameters>,
     paging: Paging,
 ) -> Result<Envelope<Vec<WireDatabase>>, ApiError> {
-    let databases = store.database_list(parameters.name).await.map_err(D1Error::from)?;
-    Ok(paging.cut(databases.into_iter().map(WireDatabase::from).collect()))
+    let page = store.database_list(parameters.name, paging.offset(), paging.limit()).await;
+    let (databases, total) = page.map_err(D1Error::from)?;
+    Ok(paging.of_total(databases.into_iter().map(WireDatabase::from).collect(), total))
 }
 
 #[derive(Deserialize)]

@@ -58,17 +58,26 @@ impl Store {
         self.database_where("name = ?1", name)
     }
 
-    /// All databases, or those whose name contains a text; the newest first, as Cloudflare lists them.
+    /// Some of all databases, or of those whose name contains a text, the newest first, as Cloudflare lists them; and how many there
+    /// are altogether.
     pub(crate) async fn database_list(
         &self,
         name_contains: Option<String>,
-    ) -> Result<Vec<Database>, StoreError> {
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<Database>, usize), StoreError> {
+        // A page far behind the last one is empty.
+        let (offset, limit) =
+            (i64::try_from(offset).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
         let select = move |connection: &Connection| {
+            let total = "SELECT count(*) FROM d1_database WHERE ?1 IS NULL OR instr(name, ?1)";
+            let total = connection.prepare_cached(total)?.query_row([&name_contains], |row| row.get(0))?;
             let sql = "SELECT id, name, created_ms, location_hint, jurisdiction FROM d1_database
-                       WHERE ?1 IS NULL OR instr(name, ?1) ORDER BY created_ms DESC, name";
+                       WHERE ?1 IS NULL OR instr(name, ?1) ORDER BY created_ms DESC, name LIMIT ?2 OFFSET ?3";
             let mut select = connection.prepare_cached(sql)?;
-            let rows = select.query_map([name_contains], read)?.collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, StoreError>(rows.into_iter().flatten().collect())
+            let rows = select.query_map(params![name_contains, limit, offset], read)?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, StoreError>((rows.into_iter().flatten().collect(), total))
         };
         self.meta.read(select).await
     }

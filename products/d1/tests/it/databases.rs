@@ -52,10 +52,16 @@ async fn an_account_has_50_000_databases_and_64_files_on_their_way() {
     assert_eq!(room.ask("/import", init).await.refusal(), (429, 7500));
 
     let fill = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 49999)
-                INSERT INTO d1_database (id, name, created_ms) SELECT 'x' || i, 'x' || i, 1 FROM n";
+                INSERT INTO d1_database (id, name, created_ms) SELECT printf('%08x-0000-4000-8000-000000000000', i), 'x' || i, 1 FROM n";
     room.house.meta.write(move |meta| Ok::<_, StoreError>(meta.execute(fill, [])?)).await.unwrap();
     let refused = room.call("POST", "", &json!({"name": "one-more"})).await;
     assert_eq!(refused.refusal(), (403, 7406), "{}", refused.text());
+
+    for (page, expected) in [(1, 1000), (50, 1000), (51, 0), (u64::MAX, 0)] {
+        let listed = room.call("GET", &format!("?per_page=1000&page={page}"), &Value::Null).await.json();
+        let info = &listed["result_info"];
+        assert_eq!((&info["count"], &info["total_count"]), (&json!(expected), &json!(50_000)), "page {page}");
+    }
 }
 
 #[tokio::test]
