@@ -40,8 +40,9 @@ struct Connections {
 }
 
 impl Archive {
-    pub(super) fn new(tail: Option<Tail>) -> Self {
-        Self { tail, is_rolling: false, connections: None }
+    /// `is_rolling` if the next batch shall begin a segment.
+    pub(super) fn new(tail: Option<Tail>, is_rolling: bool) -> Self {
+        Self { tail, is_rolling, connections: None }
     }
 
     fn seal(&self) -> Seal {
@@ -101,6 +102,11 @@ impl History {
     /// Lets the next batch begin a segment, so that those before can be dropped whole.
     pub(super) fn roll(&self) {
         self.archive().is_rolling = true;
+    }
+
+    /// How the newest segment ends.
+    pub(super) fn newest_seal(&self) -> Seal {
+        self.archive().seal()
     }
 
     fn archive(&self) -> MutexGuard<'_, Archive> {

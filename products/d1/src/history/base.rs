@@ -1,6 +1,11 @@
 //! Base copies: the whole state after a commit in one file, so that a restore need not read what came before, and it can go.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use store::{StoreError, sync_folder};
 
@@ -9,6 +14,7 @@ use super::{
     block::Seal,
     file::{Listing, Tail, base_path, segment_path},
     record::Builder,
+    restore::{Sink, Size},
 };
 
 /// A base that is being written.
@@ -48,8 +54,22 @@ impl History {
 
     /// Makes the base that holds the state after commit `sequence`, from the base before it and segments.
     pub(super) fn make_base(&self, sequence: u64) -> Result<(), StoreError> {
+        let last_ms = self.moment(Sequence(sequence))?.unwrap_or(0);
+        self.put_base(sequence, last_ms, &|sink| self.pages_at(sequence, sink))
+    }
+
+    /// Makes the base that holds the newest state from the database's file, whatever has become of the history before it. The
+    /// log must have been emptied, and nobody may write.
+    pub(super) fn make_base_of_database(&self) -> Result<(), StoreError> {
+        let newest = self.newest_seal();
+        self.put_base(newest.last, newest.last_ms, &|sink| pages_of(&self.database, &newest, sink))?;
+        self.roll();
+        Ok(())
+    }
+
+    fn put_base(&self, sequence: u64, last_ms: u64, pages: Pages<'_>) -> Result<(), StoreError> {
         let unfinished = self.folder.join(UNFINISHED);
-        let written = self.write_base(sequence, &unfinished);
+        let written = write_base(&unfinished, sequence, last_ms, pages);
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
         }
@@ -59,31 +79,40 @@ impl History {
         super::step("d1 history: base named");
         sync_folder(&self.folder)
     }
+}
 
-    fn write_base(&self, sequence: u64, path: &Path) -> Result<(), StoreError> {
-        let mut tail = Tail::create_base(path.to_owned(), sequence)?;
-        let mut batch = tail.batch()?;
-        let mut builder: Option<Builder> = None;
-        let size = self.pages_at(sequence, &mut |page: u32, image: &[u8]| {
-            let builder = builder.get_or_insert_with(|| Builder::new(image.len(), sequence));
-            builder.push(page, image, None);
-            if builder.is_full() { batch.append(builder) } else { Ok(()) }
-        })?;
-        if let Some(builder) = &mut builder {
-            batch.append(builder)?;
-        }
-        let last_ms = self.moment(Sequence(sequence))?.unwrap_or(0);
-        let seal = Seal {
-            page_bytes: size.page_bytes,
-            last: sequence,
-            last_ms,
-            size: size.pages,
-            ..Seal::default()
-        };
-        batch.seal(seal)?;
-        super::step("d1 history: base written");
-        Ok(())
+/// Hands the pages of a state to a sink; says how large it is.
+type Pages<'a> = &'a dyn Fn(Sink<'_>) -> Result<Size, StoreError>;
+
+fn write_base(path: &Path, sequence: u64, last_ms: u64, pages: Pages<'_>) -> Result<(), StoreError> {
+    let mut tail = Tail::create_base(path.to_owned(), sequence)?;
+    let mut batch = tail.batch()?;
+    let mut builder: Option<Builder> = None;
+    let size = pages(&mut |page: u32, image: &[u8]| {
+        let builder = builder.get_or_insert_with(|| Builder::new(image.len(), sequence));
+        builder.push(page, image, None);
+        if builder.is_full() { batch.append(builder) } else { Ok(()) }
+    })?;
+    if let Some(builder) = &mut builder {
+        batch.append(builder)?;
     }
+    let (page_bytes, size) = (size.page_bytes, size.pages);
+    batch.seal(Seal { page_bytes, last: sequence, last_ms, size, ..Seal::default() })?;
+    super::step("d1 history: base written");
+    Ok(())
+}
+
+/// The pages of a database's file that has no log, as large as its newest commit left it.
+fn pages_of(database: &Path, newest: &Seal, sink: Sink<'_>) -> Result<Size, StoreError> {
+    let failed = |error: io::Error| StoreError::file("read", database, &error);
+    let file = File::open(database).map_err(failed)?;
+    let size = Size { page_bytes: newest.page_bytes, pages: newest.size };
+    let mut image = vec![0; size.page_bytes as usize];
+    for page in 1..=size.pages {
+        file.read_exact_at(&mut image, u64::from(page - 1) * u64::from(size.page_bytes)).map_err(failed)?;
+        sink(page, &image)?;
+    }
+    Ok(size)
 }
 
 /// A file's length; one that is gone has none.

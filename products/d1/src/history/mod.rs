@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use store::StoreError;
+use store::{Failure, StoreError};
 use tasks::Clock;
 
 use self::{
@@ -40,6 +40,9 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// What a restore reads at most besides a base, unless the base is larger.
 const BASE_AFTER_BYTES: u64 = 64 << 20;
 
+/// As much as the largest database has pages of SQLite's usual size: one commit may write all of them.
+const LOG_FRAMES_MAX: u32 = 2_441_407;
+
 /// What a history may use, and how finely it is cut.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -51,12 +54,20 @@ pub(crate) struct Limits {
     pub(crate) segment_bytes: u64,
     /// Bytes of segments after which a base copy is made, unless the last was larger.
     pub(crate) base_after_bytes: u64,
+    /// Frames of a log that cannot be archived at which the database takes no more writes.
+    pub(crate) log_frames_max: u32,
 }
 
 impl Limits {
     /// With files of the usual sizes.
     pub(crate) fn new(keep: Duration, bytes_max: u64) -> Self {
-        Self { keep, bytes_max, segment_bytes: SEGMENT_BYTES, base_after_bytes: BASE_AFTER_BYTES }
+        Self {
+            keep,
+            bytes_max,
+            segment_bytes: SEGMENT_BYTES,
+            base_after_bytes: BASE_AFTER_BYTES,
+            log_frames_max: LOG_FRAMES_MAX,
+        }
     }
 }
 
@@ -142,13 +153,15 @@ impl History {
         };
         let (notes, noted) = Notes::open(&folder.join("moments"))
             .map_err(|error| StoreError::file("open", &folder.join("moments"), &error))?;
-        let newest = seal.last + left.commits;
+        let (newest, listing) = (seal.last + left.commits, Listing::read(folder)?);
+        // As it was to be when the base was made.
+        let is_rolling = listing.bases.last() == Some(&seal.last);
         let state = State {
             announced: newest,
             announced_frames: left.end.frames,
             archived: seal.last,
             end: tail.as_ref().map(file::Tail::end),
-            oldest: Listing::read(folder)?.oldest(),
+            oldest: listing.oldest(),
             moments: moments_left(&seal, newest, &noted, clock.unix_ms()),
             notes,
             is_noting: true,
@@ -160,7 +173,7 @@ impl History {
             limits,
             clock,
             state: Mutex::new(state),
-            archive: Mutex::new(Archive::new(tail)),
+            archive: Mutex::new(Archive::new(tail, is_rolling)),
             tidying: Mutex::new(()),
             files: RwLock::new(()),
         })
@@ -186,6 +199,15 @@ impl History {
     /// The oldest commit whose state can be had.
     pub(crate) fn oldest(&self) -> Sequence {
         Sequence(self.state().oldest)
+    }
+
+    /// Refuses more commits if that many frames are as long as a log that cannot be archived may be.
+    pub(crate) fn check_log(&self, frames: u32) -> Result<(), StoreError> {
+        if frames < self.limits.log_frames_max {
+            return Ok(());
+        }
+        let cause = format!("{frames} pages in it could not be archived, and it may not grow further");
+        Err(StoreError::File(Failure { tried: "write to", file: self.log.clone(), cause }))
     }
 
     /// Bytes on disk.

@@ -29,6 +29,22 @@ impl History {
         self.drop_the_excess()
     }
 
+    /// Likewise, when the log has been emptied and nobody writes: then damage in the way of a base does not stop the history, which
+    /// goes on from a base made of the database itself.
+    pub(crate) fn tidy_at_rest(&self) -> Result<(), StoreError> {
+        let _turn = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.make_base_if_due() {
+            let StoreError::Corrupt(_) = error else { return Err(error) };
+            tracing::warn!(
+                %error,
+                "A part of a database's history is damaged: commits that need it cannot be restored, and later ones can again"
+            );
+            self.make_base_of_database()?;
+        }
+        self.drop_the_old()?;
+        self.drop_the_excess()
+    }
+
     /// Drops what lies before the newest base that is old enough itself.
     fn drop_the_old(&self) -> Result<(), StoreError> {
         let cutoff_ms = self.clock.unix_ms().saturating_sub(millis(self.limits.keep));
@@ -48,9 +64,14 @@ impl History {
         if bytes <= self.limits.bytes_max {
             return Ok(());
         }
-        let Some(start) = self.start_that_fits()? else { return Ok(()) };
-        if !Listing::read(&self.folder)?.bases.contains(&start) {
-            self.make_base(start)?;
+        let Some(mut start) = self.start_that_fits()? else { return Ok(()) };
+        let bases = Listing::read(&self.folder)?.bases;
+        if !bases.contains(&start) {
+            match (self.make_base(start), bases.into_iter().find(|base| start < *base)) {
+                // What is damaged goes as well.
+                (Err(StoreError::Corrupt(_)), Some(next)) => start = next,
+                (made, _) => made?,
+            }
             if start == self.state().archived {
                 self.roll();
             }

@@ -35,7 +35,7 @@ impl Size {
 }
 
 /// Takes pages by number; each comes once, in no order.
-type Sink<'a> = &'a mut dyn FnMut(u32, &[u8]) -> Result<(), StoreError>;
+pub(super) type Sink<'a> = &'a mut dyn FnMut(u32, &[u8]) -> Result<(), StoreError>;
 
 impl History {
     /// Writes the state right after a commit into `file`, as a SQLite file that needs no log. It is on disk on return.

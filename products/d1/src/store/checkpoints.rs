@@ -60,7 +60,13 @@ impl Checkpoints {
         self.frames.store(frames, Ordering::Relaxed);
         if FRAMES_HIGH <= frames {
             self.run(How::Restart);
-        } else if !self.is_running.swap(true, Ordering::AcqRel) {
+        } else {
+            self.run_in_background();
+        }
+    }
+
+    fn run_in_background(self: &Arc<Self>) {
+        if !self.is_running.swap(true, Ordering::AcqRel) {
             let checkpoints = Arc::clone(self);
             tokio::task::spawn_blocking(move || {
                 checkpoints.run(How::Passive);
@@ -69,12 +75,24 @@ impl Checkpoints {
         }
     }
 
+    /// Refuses a write while the log can neither be archived nor grow; tries again to archive it.
+    pub(super) fn check_log(self: &Arc<Self>) -> Result<(), StoreError> {
+        if self.told_frames.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        let checked = self.history.check_log(self.frames.load(Ordering::Relaxed));
+        if checked.is_err() {
+            self.run_in_background();
+        }
+        checked
+    }
+
     /// The last one, before the database is closed; one that runs or waits in the background comes to nothing more.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
         let mut is_over = self.is_over();
         *is_over = true;
-        self.history.checkpoint(How::Truncate)?;
-        self.tidy();
+        let is_empty = self.history.checkpoint(How::Truncate)?;
+        self.tidied(if is_empty { self.history.tidy_at_rest() } else { self.history.tidy() });
         Ok(())
     }
 
@@ -90,7 +108,7 @@ impl Checkpoints {
         let archived = self.history.checkpoint(how);
         self.tell(archived.as_ref().err());
         if archived.is_ok() {
-            self.tidy();
+            self.tidied(self.history.tidy());
         }
     }
 
@@ -108,8 +126,9 @@ impl Checkpoints {
         self.told_frames.store(told, Ordering::Relaxed);
     }
 
-    fn tidy(&self) {
-        let tidied = self.history.tidy().and_then(|()| self.history.bytes());
+    /// Takes note of how tidying went.
+    fn tidied(&self, tidied: Result<(), StoreError>) {
+        let tidied = tidied.and_then(|()| self.history.bytes());
         let was_untidy = self.is_untidy.swap(tidied.is_err(), Ordering::Relaxed);
         match tidied {
             Ok(bytes) => self.history_bytes.store(bytes, Ordering::Relaxed),

@@ -119,6 +119,7 @@ impl OpenDatabase {
         work: impl FnOnce(&mut Writer) -> Result<T, D1Error> + Send + 'static,
     ) -> Result<T, D1Error> {
         self.gate.pass().await?;
+        self.inner.checkpoints.check_log()?;
         let late = self.clock.monotonic() + QUERY_DURATION_MAX;
         let clock = self.clock.clone();
         let (job, answer) =
@@ -259,4 +260,50 @@ pub(crate) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'st
 fn begins_with_a_write(work: &Work) -> bool {
     const WORDS: [&str; 7] = ["insert", "update", "delete", "replace", "create", "alter", "drop"];
     work.queries.first().is_some_and(|first| sql::begins_with(first.sql.trim_start(), &WORDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+    use crate::{
+        model::{Format, Parameter, Query},
+        sql::{Caller, Results},
+    };
+
+    async fn run(database: &OpenDatabase, sql: &str) -> Result<Done, D1Error> {
+        let queries = vec![Query { sql: sql.to_owned(), params: Vec::<Parameter>::new() }];
+        let (format, results, caller) = (Format::Objects, Results::EachQuery, Caller::default());
+        database.query(Work { queries, format, results, caller }).await.map(|(done, _)| done)
+    }
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_archived_stops_writes_at_its_limit_until_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { log_frames_max: 4_000, ..Limits::new(Duration::from_secs(60), u64::MAX) };
+        let database = OpenDatabase::open(folder.path(), limits, &Clock::system()).unwrap();
+        run(&database, "CREATE TABLE t (a)").await.unwrap();
+        // No folder, no segments.
+        let (history, aside) = (folder.path().join("history"), folder.path().join("aside"));
+        fs::rename(&history, &aside).unwrap();
+        let insert = "INSERT INTO t VALUES (zeroblob(1900000))";
+        let mut rows = 0;
+        let error = loop {
+            match run(&database, insert).await {
+                Ok(_) => rows += 1,
+                Err(error) => break error,
+            }
+            assert!(rows < 50, "the log has no end");
+        };
+        assert!(error.to_string().contains("could not be archived"), "{error}");
+        let count = run(&database, "SELECT count(*) AS n FROM t").await.unwrap();
+        assert!(String::from_utf8(count.json).unwrap().contains(&format!("\"n\":{rows}")), "reads go on");
+
+        fs::rename(&aside, &history).unwrap();
+        while run(&database, insert).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        database.close().unwrap();
+    }
 }

@@ -174,6 +174,52 @@ fn a_damaged_byte_is_found_and_named_and_what_lies_after_the_next_base_is_whole(
 }
 
 #[test]
+fn damage_in_the_way_of_a_base_costs_what_needs_it_and_the_history_goes_on_from_the_database() {
+    let folder = folder();
+    let mut room = room(folder.path(), small());
+    let whole = insert(&room, 100);
+    let picture = room.picture();
+    for _ in 0..2 {
+        // The newest segment, which would be appended to, and whose damage lies before its end.
+        room.history.checkpoint(How::Passive).unwrap();
+        let begins = fs::metadata(newest_segment(&room)).unwrap().len();
+        insert(&room, 5_000);
+        room.history.checkpoint(How::Passive).unwrap();
+        let damaged = newest_segment(&room);
+        flip(&damaged, begins + 1_000);
+        let tidied = loop {
+            insert(&room, 5_000);
+            room.history.checkpoint(How::Passive).unwrap();
+            if let Err(error) = room.history.tidy() {
+                break error;
+            }
+        };
+        assert!(matches!(&tidied, StoreError::Corrupt(failure) if failure.file == damaged), "{tidied}");
+        assert!(room.history.checkpoint(How::Truncate).unwrap());
+        room.history.tidy_at_rest().unwrap();
+        let (newest, now) = (room.history.newest(), room.picture());
+        assert_eq!(room.picture_at(newest), now);
+        room = room.reopen();
+        let later = insert(&room, 10);
+        room.history.tidy().unwrap();
+        assert_eq!((room.picture_at(newest), room.picture_at(later)), (now, room.picture()));
+        room.history.materialise(Sequence(newest.0 - 1), &room.folder.join("then")).unwrap_err();
+        assert_eq!(room.picture_at(whole), picture, "before the damage");
+    }
+    // What is too large goes, damaged or not.
+    let limits = Limits { bytes_max: room.history.bytes().unwrap() / 2, ..small() };
+    let room = Room { limits: limits.clone(), ..room }.reopen();
+    assert!(room.history.checkpoint(How::Truncate).unwrap());
+    room.history.tidy_at_rest().unwrap();
+    assert!(room.history.bytes().unwrap() <= limits.bytes_max);
+    assert_eq!(room.picture_at(room.history.newest()), room.picture());
+}
+
+fn newest_segment(room: &Room) -> PathBuf {
+    file::segment_path(&room.folder.join("history"), *listing(room).segments.last().unwrap())
+}
+
+#[test]
 fn a_torn_end_is_cut_off_and_the_log_has_it_still() {
     let folder = folder();
     let mut room = room(folder.path(), small());
