@@ -16,6 +16,10 @@ pub(crate) const NAME_BYTES_MAX: usize = 64;
 pub(crate) const DATABASES_MAX: usize = 50_000;
 /// Largest database (Cloudflare: D1 limits, paid).
 pub(crate) const DATABASE_BYTES_MAX: u64 = 10_000_000_000;
+/// Bytes of a page: SQLite's default, as D1's.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+/// Largest database in pages.
+pub(crate) const DATABASE_PAGES_MAX: u64 = DATABASE_BYTES_MAX / PAGE_BYTES;
 /// Longest statement in bytes (Cloudflare: D1 limits).
 pub(crate) const STATEMENT_BYTES_MAX: usize = 100_000;
 /// Parameters of a statement (Cloudflare: D1 limits).

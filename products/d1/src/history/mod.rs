@@ -33,6 +33,7 @@ use self::{
     file::Listing,
     moments::{Moments, Notes},
 };
+use crate::model::DATABASE_PAGES_MAX;
 
 /// A segment is what is dropped at once when it is old.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -40,8 +41,8 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// What a restore reads at most besides a base, unless the base is larger.
 const BASE_AFTER_BYTES: u64 = 64 << 20;
 
-/// As much as the largest database has pages of SQLite's usual size: one commit may write all of them.
-const LOG_FRAMES_MAX: u32 = 2_441_407;
+/// As many as the largest database has pages: one commit may write all of them.
+const LOG_FRAMES_MAX: u64 = DATABASE_PAGES_MAX;
 
 /// What a history may use, and how finely it is cut.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ pub(crate) struct Limits {
     /// Bytes of segments after which a base copy is made, unless the last was larger.
     pub(crate) base_after_bytes: u64,
     /// Frames of a log that cannot be archived at which the database takes no more writes.
-    pub(crate) log_frames_max: u32,
+    pub(crate) log_frames_max: u64,
 }
 
 impl Limits {
@@ -203,7 +204,7 @@ impl History {
 
     /// Refuses more commits if that many frames are as long as a log that cannot be archived may be.
     pub(crate) fn check_log(&self, frames: u32) -> Result<(), StoreError> {
-        if frames < self.limits.log_frames_max {
+        if u64::from(frames) < self.limits.log_frames_max {
             return Ok(());
         }
         let cause = format!("{frames} pages in it could not be archived, and it may not grow further");

@@ -7,11 +7,8 @@ use tasks::Clock;
 
 use super::{Guard, space};
 use crate::model::{
-    COLUMNS_MAX, DATABASE_BYTES_MAX, PARAMETERS_MAX, PATTERN_BYTES_MAX, STATEMENT_BYTES_MAX, VALUE_BYTES_MAX,
+    COLUMNS_MAX, DATABASE_PAGES_MAX, PARAMETERS_MAX, PATTERN_BYTES_MAX, STATEMENT_BYTES_MAX, VALUE_BYTES_MAX,
 };
-
-/// Bytes of a page: SQLite's default, as D1's.
-pub(crate) const PAGE_BYTES: u64 = 4096;
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS_CACHED_MAX: usize = 64;
@@ -43,7 +40,7 @@ pub(crate) fn open(file: &Path, access: Access, clock: Clock) -> rusqlite::Resul
     configure(&connection)?;
     if access == Access::Write {
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "max_page_count", DATABASE_BYTES_MAX / PAGE_BYTES)?;
+        connection.pragma_update(None, "max_page_count", DATABASE_PAGES_MAX)?;
     }
     limit(&connection)?;
     let guard = Guard::on(&mut connection, file, clock)?;

@@ -5,10 +5,10 @@ use std::io::{self, Read};
 
 use store::rusqlite::{Connection, limits::Limit};
 
-use super::{Guard, Piece, begins_with, connection::PAGE_BYTES, figures::rows_visited, next_statement, ours};
+use super::{Guard, Piece, begins_with, figures::rows_visited, next_statement, ours};
 use crate::{
     error::SqlError,
-    model::{SCRIPT_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX},
+    model::{PAGE_BYTES, SCRIPT_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX},
     sql::Plans,
 };
 
