@@ -62,7 +62,7 @@ class D1DatabaseSession {
 
   async batch(statements) {
     const queries = statements.map(({ statement, params }) => ({ sql: statement, params }));
-    const results = await this._ask(QUERY, queries);
+    const results = await this._ask(queries);
     return results.map(resultOf);
   }
 
@@ -72,8 +72,8 @@ class D1DatabaseSession {
   }
 
   // The results of the queries: all of them, or an error.
-  async _ask(path, queries) {
-    const results = await this._send(path, queries);
+  async _ask(queries) {
+    const results = await this._send(QUERY, queries);
     const failed = results[0]?.error;
     if (failed) throw failure("D1_ERROR", failed);
     return results;
@@ -168,7 +168,7 @@ class D1PreparedStatement {
 
   // Not by way of each other, since programs that watch put something of theirs in a method's place.
   async #ask() {
-    const [result] = await this.#session._ask(QUERY, { sql: this.statement, params: this.params });
+    const [result] = await this.#session._ask({ sql: this.statement, params: this.params });
     return result;
   }
 }

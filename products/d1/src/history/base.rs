@@ -59,7 +59,7 @@ impl History {
     }
 
     /// Makes the base that holds the newest state from the database's file, whatever has become of the history before it. The
-    /// log must have been emptied, and nobody may write.
+    /// log must have been emptied, and the database be about to be closed.
     pub(super) fn make_base_of_database(&self) -> Result<(), StoreError> {
         let newest = self.newest_seal();
         self.put_base(newest.last, newest.last_ms, &|sink| pages_of(&self.database, &newest, sink))?;
@@ -102,7 +102,8 @@ fn write_base(path: &Path, sequence: u64, last_ms: u64, pages: Pages<'_>) -> Res
     Ok(())
 }
 
-/// The pages of a database's file that has no log, as large as its newest commit left it.
+/// The pages of a database's file that has no log, as large as its newest commit left it. For one that is being closed: a file that was
+/// opened beside SQLite takes the process's lock with it when it is closed.
 fn pages_of(database: &Path, newest: &Seal, sink: Sink<'_>) -> Result<Size, StoreError> {
     let failed = |error: io::Error| StoreError::file("read", database, &error);
     let file = File::open(database).map_err(failed)?;

@@ -268,12 +268,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Format, Parameter, Query},
+        model::{Format, Query},
         sql::{Caller, Results},
     };
 
     async fn run(database: &OpenDatabase, sql: &str) -> Result<Done, D1Error> {
-        let queries = vec![Query { sql: sql.to_owned(), params: Vec::<Parameter>::new() }];
+        let queries = vec![Query { sql: sql.to_owned(), params: Vec::new() }];
         let (format, results, caller) = (Format::Objects, Results::EachQuery, Caller::default());
         database.query(Work { queries, format, results, caller }).await.map(|(done, _)| done)
     }
