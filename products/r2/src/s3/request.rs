@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use form_urlencoded::parse;
@@ -36,8 +36,11 @@ const REFUSED_HEADERS: [&str; 7] = [
     "x-amz-write-offset-bytes",
 ];
 
+/// Headers of S3's that a signature need not cover: they can only make it hold for less.
+const NARROWING_HEADERS: [&str; 2] = ["x-amz-content-sha256", "x-amz-date"];
+
 /// The longest that a presigned address may be good for (AWS: SigV4 query parameters, `X-Amz-Expires`).
-const PRESIGNED_S_MAX: u64 = 7 * 24 * 60 * 60;
+pub(super) const PRESIGNED_S_MAX: u64 = 7 * 24 * 60 * 60;
 
 /// Refuses what `s3s` can do and R2 cannot: signatures of version 2, presigned addresses without limit, and forms, which it
 /// would also read into memory whole; and XML that is too large, of which it would say that the server failed.
@@ -89,6 +92,36 @@ pub(super) fn refuse_headers(headers: &HeaderMap) -> S3Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses headers of S3's own that the signature does not cover (AWS: SigV4, signed headers). Who holds an address to write to
+/// could otherwise add `x-amz-copy-source`, and have copied there whatever its maker may read.
+pub(super) fn refuse_unsigned_headers(uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
+    let is_own = |name: &HeaderName| name.as_str().starts_with("x-amz-");
+    let mut own = headers.keys().filter(|name| is_own(name) && !NARROWING_HEADERS.contains(&name.as_str()));
+    let Some(first) = own.next() else { return Ok(()) };
+    let (mut is_presigned, mut in_query) = (false, None);
+    for (name, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
+        match &*name {
+            "X-Amz-Signature" => is_presigned = true,
+            "X-Amz-SignedHeaders" => in_query = Some(value),
+            _ => {}
+        }
+    }
+    // A signature in the query is the one that is verified.
+    let claimed = if is_presigned { in_query } else { signed_in_header(headers).map(Cow::from) };
+    let claimed = claimed.unwrap_or_default();
+    let is_signed = |name: &HeaderName| claimed.split(';').any(|signed| signed == name.as_str());
+    if is_signed(first) && own.all(is_signed) {
+        return Ok(());
+    }
+    Err(s3_error!(AccessDenied, "There were headers present in the request which were not signed"))
+}
+
+/// The names in an `Authorization` that was found to be right.
+fn signed_in_header(headers: &HeaderMap) -> Option<&str> {
+    let (_, names) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once("SignedHeaders=")?;
+    names.split(',').next()
 }
 
 /// Which hosts name a bucket.

@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    http::{self, Request},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -25,8 +29,10 @@ use crate::{Answer, MIB, Room, bytes, read};
 
 const SECRET: &str = "a secret that only its holder knows";
 
+const HOST: &str = "s3.localhost";
+
 /// The hash of nothing, and of a body that is not hashed ahead.
-const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+pub(crate) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const CHUNKS: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
 const TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 
@@ -48,14 +54,14 @@ impl AccessKeys for Keys {
 }
 
 /// A room with its S3 door, and an object `key` that no refused request may touch.
-struct Door {
-    room: Room,
+pub(crate) struct Door {
+    pub(crate) room: Room,
     keys: Arc<Keys>,
     router: Router,
 }
 
 impl Door {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let room = Room::new().await;
         let keys = Arc::new(Keys::default());
         keys.allow("writer", true, true);
@@ -65,7 +71,7 @@ impl Door {
         Self { room, keys, router }
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
@@ -84,7 +90,7 @@ impl Door {
 }
 
 /// A request that is about to be signed.
-struct Call {
+pub(crate) struct Call {
     method: &'static str,
     /// Escaped as signatures have it; a query is in the order of its names.
     path: String,
@@ -97,7 +103,7 @@ struct Call {
 }
 
 impl Call {
-    fn new(method: &'static str, path: impl Into<String>, body: &[u8]) -> Self {
+    pub(crate) fn new(method: &'static str, path: impl Into<String>, body: &[u8]) -> Self {
         let hash = hex::encode(Sha256::digest(body));
         let (headers, age) = (Vec::new(), Duration::ZERO);
         let (path, query) = (path.into(), String::new());
@@ -108,53 +114,76 @@ impl Call {
         Self::new("PUT", "/bucket/key", body)
     }
 
-    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
 
-    fn by(self, id: &'static str) -> Self {
+    pub(crate) fn query(self, query: &str) -> Self {
+        Self { query: query.to_owned(), ..self }
+    }
+
+    pub(crate) fn by(self, id: &'static str) -> Self {
         Self { id, ..self }
     }
 
-    fn hashed(self, hash: &str) -> Self {
+    pub(crate) fn hashed(self, hash: &str) -> Self {
         Self { hash: hash.to_owned(), ..self }
     }
 
     fn sign(self) -> Signed {
-        let now = OffsetDateTime::now_utc();
-        let moment = if self.is_early { now + self.age } else { now - self.age };
-        let time = moment.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap();
-        let scope = format!("{}/auto/s3/aws4_request", &time[..8]);
-        let mut headers = self.headers;
-        let own = [
-            ("host", "s3.localhost".to_owned()),
-            ("x-amz-content-sha256", self.hash),
-            ("x-amz-date", time.clone()),
-        ];
+        let (time, mut headers) = (self.time(), self.headers);
+        let own =
+            [("host", HOST.to_owned()), ("x-amz-content-sha256", self.hash), ("x-amz-date", time.clone())];
         let hash = own[1].1.clone();
         headers.extend(own);
         headers.sort();
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-        let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+        let (lines, names) = signed_headers(&headers);
         let canonical = format!("{}\n{}\n{}\n{lines}\n{names}\n{hash}", self.method, self.path, self.query);
-        let canonical = hex::encode(Sha256::digest(canonical));
-        let key = [&time.as_bytes()[..8], b"auto", b"s3", b"aws4_request"]
-            .into_iter()
-            .fold(format!("AWS4{SECRET}").into_bytes(), |key, text| hmac(&key, text).to_vec());
-        let signature =
-            hex::encode(hmac(&key, format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{canonical}").as_bytes()));
+        let (key, signature) = signature(&time, &canonical);
         let uri = if self.query.is_empty() {
             self.path.to_owned()
         } else {
             format!("{}?{}", self.path, self.query)
         };
+        let scope = scope(&time);
         let head =
             format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature=", self.id);
         Signed { method: self.method, uri, headers, head, signature, key, time, scope }
     }
 
-    fn send(self, body: impl Into<Body>) -> Request<Body> {
+    /// The same with the signature in the query, good for an hour.
+    pub(crate) fn presign(self) -> http::request::Builder {
+        let time = self.time();
+        let mut headers = self.headers;
+        headers.push(("host", HOST.to_owned()));
+        headers.sort();
+        let (lines, names) = signed_headers(&headers);
+        let credential = escape(&format!("{}/{}", self.id, scope(&time)), b"");
+        let mut query = vec![
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256".to_owned(),
+            format!("X-Amz-Credential={credential}"),
+            format!("X-Amz-Date={time}"),
+            "X-Amz-Expires=3600".to_owned(),
+            format!("X-Amz-SignedHeaders={}", escape(&names, b"")),
+        ];
+        query.extend(self.query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned));
+        query.sort();
+        let query = query.join("&");
+        let canonical = format!("{}\n{}\n{query}\n{lines}\n{names}\n{UNSIGNED}", self.method, self.path);
+        let (_, signature) = signature(&time, &canonical);
+        let uri = format!("{}?{query}&X-Amz-Signature={signature}", self.path);
+        let request = Request::builder().method(self.method).uri(uri);
+        headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+
+    fn time(&self) -> String {
+        let now = OffsetDateTime::now_utc();
+        let moment = if self.is_early { now + self.age } else { now - self.age };
+        moment.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap()
+    }
+
+    pub(crate) fn send(self, body: impl Into<Body>) -> Request<Body> {
         self.sign().send(body)
     }
 }
@@ -196,6 +225,26 @@ impl Signed {
         }
         body
     }
+}
+
+fn scope(time: &str) -> String {
+    format!("{}/auto/s3/aws4_request", &time[..8])
+}
+
+/// A canonical request's headers, and their names.
+fn signed_headers(headers: &[(&'static str, String)]) -> (String, String) {
+    let lines = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    (lines, headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";"))
+}
+
+/// The key of the day and what it makes of a canonical request.
+fn signature(time: &str, canonical: &str) -> (Vec<u8>, String) {
+    let (scope, hash) = (scope(time), hex::encode(Sha256::digest(canonical)));
+    let key = [&time.as_bytes()[..8], b"auto", b"s3", b"aws4_request"]
+        .into_iter()
+        .fold(format!("AWS4{SECRET}").into_bytes(), |key, text| hmac(&key, text).to_vec());
+    let signature = hex::encode(hmac(&key, format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}").as_bytes()));
+    (key, signature)
 }
 
 fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
@@ -279,6 +328,28 @@ async fn a_request_that_was_tampered_with_is_refused_and_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn headers_of_s3_that_the_signature_does_not_cover_are_refused() {
+    let door = Door::new().await;
+    let denied = (403, "AccessDenied");
+    let foreign = [("x-amz-copy-source", "/bucket/key"), ("x-amz-meta-said", "x"), ("X-Amz-Acl", "private")];
+    for (name, value) in foreign {
+        let mut signed = Call::new("PUT", "/bucket/other", b"").sign();
+        signed.headers.push((name, value.to_owned()));
+        door.refuse(name, signed.send(""), denied).await;
+        let presigned = || Call::new("PUT", "/bucket/other", b"").presign();
+        door.refuse(name, presigned().header(name, value).body(Body::empty()).unwrap(), denied).await;
+        // What else the request claims to have signed is no matter: the query's signature is the one that is verified.
+        let claimed = format!("AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders={name}, Signature=c");
+        let request = presigned().header(name, value).header("authorization", claimed);
+        door.refuse(name, request.body(Body::empty()).unwrap(), denied).await;
+    }
+    // The hash of the body can only narrow what a presigned address lets in.
+    let hash = hex::encode(Sha256::digest("new"));
+    let put = Call::new("PUT", "/bucket/other", b"").presign().header("x-amz-content-sha256", hash);
+    assert_eq!(door.send(put.body(Body::from("new")).unwrap()).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_what_its_checksums_or_lengths_say_is_refused() {
     let door = Door::new().await;
     let content = bytes(20 * 1024);
@@ -337,9 +408,7 @@ async fn who_may_not_is_refused_and_a_revoked_key_at_once() {
         ("PUT", "/bucket-of-a-reader", "", b""),
         ("DELETE", "/bucket", "", b""),
     ] {
-        let request = Call { query: query.to_owned(), ..Call::new(method, path, body) }
-            .by("reader")
-            .send(body.to_vec());
+        let request = Call::new(method, path, body).query(query).by("reader").send(body.to_vec());
         door.refuse(path, request, denied).await;
     }
 
@@ -377,12 +446,12 @@ async fn xml_that_is_no_xml_too_large_or_a_bomb_is_refused() {
         ("deep", &deep),
         ("more than 1,000 keys", &many),
     ] {
-        let call = Call { query: "delete=".to_owned(), ..Call::new("POST", "/bucket", body.as_bytes()) };
+        let call = Call::new("POST", "/bucket", body.as_bytes()).query("delete=");
         let call = call.with("content-length", body.len());
         door.refuse(what, call.send(body.to_owned()), (400, "MalformedXML")).await;
     }
     for (method, query) in [("POST", "delete="), ("PUT", "cors="), ("PUT", "lifecycle=")] {
-        let call = Call { query: query.to_owned(), ..Call::new(method, "/bucket", b"") }.hashed(UNSIGNED);
+        let call = Call::new(method, "/bucket", b"").query(query).hashed(UNSIGNED);
         let call = call.with("content-length", 8 * MIB + 1);
         let huge = call.send(vec![b' '; 8 * MIB + 1]);
         door.refuse("too large", huge, (400, "MaxMessageLengthExceeded")).await;
@@ -403,7 +472,7 @@ async fn a_body_that_stalls_for_a_minute_is_given_up() {
 }
 
 /// Escapes everything but what no signature escapes.
-fn escape(text: &str, kept: &[u8]) -> String {
+pub(crate) fn escape(text: &str, kept: &[u8]) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.contains(&byte);
     let one = |byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(one).collect()
@@ -427,7 +496,7 @@ fn any_key_query_and_header_that_is_signed_counts_and_nothing_else_does() {
             assert_eq!(door.room.get(&format!("k/{key}")).await.value(), key.as_bytes());
 
             let query = format!("response-content-language={}", escape(&language, b""));
-            let signed = Call { query, ..Call::new("GET", &path, b"") }.sign();
+            let signed = Call::new("GET", &path, b"").query(&query).sign();
             let got = door.send(signed.send("")).await;
             assert_eq!((got.status.as_u16(), &got.body[..]), (200, key.as_bytes()), "{key} {language}");
             assert_eq!(got.headers["x-amz-meta-said"], header);
