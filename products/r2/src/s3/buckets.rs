@@ -40,7 +40,7 @@ pub(super) async fn list(store: &Store, input: ListBucketsInput) -> S3Result<Lis
     let last = buckets.last().map(|bucket| bucket.name.to_string());
     let told = |bucket: OurBucket| Bucket {
         name: Some(bucket.name.to_string()),
-        creation_date: Some(moment(bucket.created_ms)),
+        creation_date: moment(bucket.created_ms),
         bucket_region: None,
     };
     Ok(ListBucketsOutput {

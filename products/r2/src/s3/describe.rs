@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axum::http::{HeaderName, HeaderValue};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use s3s::{
     S3Result,
@@ -12,9 +13,9 @@ use time::OffsetDateTime;
 
 use crate::model::{CustomMetadata, Object, StorageClass};
 
-pub(super) fn moment(unix_ms: u64) -> Timestamp {
-    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
-    moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).into()
+/// `None` for a time that no date can say.
+pub(super) fn moment(unix_ms: u64) -> Option<Timestamp> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000).ok().map(Timestamp::from)
 }
 
 pub(super) fn etag(etag: &str) -> ETag {
@@ -70,9 +71,26 @@ pub(super) fn custom(metadata: Option<HashMap<String, String>>) -> Result<Custom
     CustomMetadata::parse(pairs)
 }
 
+/// Text that a header can hold; Workers may write any.
+pub(super) fn sendable(text: &Option<String>) -> Option<String> {
+    text.as_ref().filter(|text| HeaderValue::from_bytes(text.as_bytes()).is_ok()).cloned()
+}
+
+/// What headers can say of custom metadata. Values that are not ASCII are encoded (RFC 2047), names cannot be.
 pub(super) fn metadata(object: &Object) -> Option<HashMap<String, String>> {
-    let pairs = object.custom.pairs();
-    (!pairs.is_empty()).then(|| pairs.iter().cloned().collect())
+    let pairs = object.custom.pairs().iter().filter(|(name, _)| is_header_name(name));
+    let sendable: HashMap<_, _> = pairs.cloned().collect();
+    (!sendable.is_empty()).then_some(sendable)
+}
+
+/// How many entries of the custom metadata no header can say.
+pub(super) fn missing_metadata(object: &Object) -> Option<i32> {
+    let missing = object.custom.pairs().iter().filter(|(name, _)| !is_header_name(name)).count();
+    i32::try_from(missing).ok().filter(|missing| 0 < *missing)
+}
+
+fn is_header_name(name: &str) -> bool {
+    HeaderName::from_bytes(name.as_bytes()).is_ok()
 }
 
 pub(super) fn base64(bytes: [u8; 16]) -> String {

@@ -87,7 +87,7 @@ pub(super) async fn uploads(
     let told = |upload: crate::model::Upload| MultipartUpload {
         key: Some(encoding.apply(upload.key)),
         upload_id: Some(upload.id),
-        initiated: Some(moment(upload.started_ms)),
+        initiated: moment(upload.started_ms),
         storage_class: Some(StorageClass::from_static(describe::class(upload.storage_class))),
         ..MultipartUpload::default()
     };
@@ -123,7 +123,7 @@ pub(super) async fn parts(store: &Store, input: ListPartsInput) -> S3Result<List
         part_number: number(&part),
         e_tag: Some(etag(&part.etag)),
         size: i64::try_from(part.size).ok(),
-        last_modified: Some(moment(part.uploaded_ms)),
+        last_modified: moment(part.uploaded_ms),
         ..Part::default()
     };
     Ok(ListPartsOutput {
@@ -173,7 +173,7 @@ fn told(entries: Vec<Listed>, encoding: Encoding) -> (Option<Vec<Object>>, Optio
                 key: Some(encoding.apply(object.key)),
                 e_tag: Some(etag(&object.etag)),
                 size: i64::try_from(object.size).ok(),
-                last_modified: Some(moment(object.uploaded_ms)),
+                last_modified: moment(object.uploaded_ms),
                 storage_class: Some(ObjectStorageClass::from_static(describe::class(object.storage_class))),
                 ..Object::default()
             }),

@@ -4,7 +4,9 @@ use s3s::{Body, S3Response, S3Result, dto::*, s3_error};
 
 use super::{
     Answer, Given,
-    describe::{self, base64, custom, etag, http_metadata, metadata, moment, parse_class},
+    describe::{
+        self, base64, custom, etag, http_metadata, metadata, missing_metadata, moment, parse_class, sendable,
+    },
     payload::{self, Announced, promised, received},
     request::{self, AES256, customer_key, source_terms},
 };
@@ -25,15 +27,16 @@ macro_rules! described {
         let http = &object.http;
         $output {
             accept_ranges: Some("bytes".to_owned()),
-            cache_control: http.cache_control.clone(),
-            content_disposition: http.content_disposition.clone(),
-            content_encoding: http.content_encoding.clone(),
-            content_language: http.content_language.clone(),
-            content_type: Some(http.content_type.clone().unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned())),
+            cache_control: sendable(&http.cache_control),
+            content_disposition: sendable(&http.content_disposition),
+            content_encoding: sendable(&http.content_encoding),
+            content_language: sendable(&http.content_language),
+            content_type: sendable(&http.content_type).or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
             e_tag: Some(etag(&object.etag)),
-            expires: http.cache_expiry.map(moment),
-            last_modified: Some(moment(object.uploaded_ms)),
+            expires: http.cache_expiry.and_then(moment),
+            last_modified: moment(object.uploaded_ms),
             metadata: metadata(object),
+            missing_meta: missing_metadata(object),
             sse_customer_algorithm: object.ssec_key_md5.map(|_| AES256.to_owned()),
             sse_customer_key_md5: object.ssec_key_md5.map(base64),
             storage_class: Some(StorageClass::from_static(describe::class(object.storage_class))),
@@ -146,7 +149,7 @@ pub(super) async fn copy(
     let object = store.copy(from, to).await?;
     let copied = CopyObjectResult {
         e_tag: Some(etag(&object.etag)),
-        last_modified: Some(moment(object.uploaded_ms)),
+        last_modified: moment(object.uploaded_ms),
         ..CopyObjectResult::default()
     };
     Ok(CopyObjectOutput {

@@ -65,7 +65,7 @@ pub(super) async fn part_copy(store: &Store, input: UploadPartCopyInput) -> S3Re
     let part = store.part_put(&bucket, upload, number, body).await?;
     let copied = CopyPartResult {
         e_tag: Some(etag(&part.etag)),
-        last_modified: Some(moment(part.uploaded_ms)),
+        last_modified: moment(part.uploaded_ms),
         ..CopyPartResult::default()
     };
     Ok(UploadPartCopyOutput { copy_part_result: Some(copied), ..UploadPartCopyOutput::default() })
