@@ -7,6 +7,7 @@ mod keys;
 mod list;
 mod objects;
 mod payload;
+mod plain;
 mod request;
 mod settings;
 mod uploads;
@@ -28,7 +29,9 @@ use s3s::{
     dto::*,
     service::{S3Service, S3ServiceBuilder},
 };
+use time::OffsetDateTime;
 
+use self::plain::Plain;
 use crate::{pages::Page, store::Store};
 
 /// Largest body that is XML: 10,000 parts with their checksums, or 1,000 keys of 1,024 bytes with all of them escaped.
@@ -45,17 +48,19 @@ pub(crate) fn router(store: Arc<Store>, keys: Arc<dyn AccessKeys>, base_domain: 
     let mut service = S3ServiceBuilder::new(Door { store: Arc::clone(&store) });
     service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     service.set_auth(keys::Secrets(Arc::clone(&keys)));
-    service.set_access(keys::Rights(keys));
+    service.set_access(keys::Rights(Arc::clone(&keys)));
     service.set_host(request::Hosts::new(base_domain));
     service.set_validation(request::Names);
     let hosts = request::Hosts::new(base_domain);
-    Router::new().fallback(answer).with_state(Arc::new(Front { service: service.build(), store, hosts }))
+    let front = Front { service: service.build(), store, keys, hosts };
+    Router::new().fallback(answer).with_state(Arc::new(front))
 }
 
 /// What stands before `s3s`.
 struct Front {
     service: S3Service,
     store: Arc<Store>,
+    keys: Arc<dyn AccessKeys>,
     hosts: request::Hosts,
 }
 
@@ -68,20 +73,32 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response<B
     if let Some(answer) = page.as_ref().and_then(Page::preflight) {
         return answer;
     }
-    let mut response = match request::refuse_what_r2_lacks(&request) {
-        Err(refusal) => refuse(refusal),
-        Ok(()) => {
-            let request = request.map(|body| s3s::Body::http_body_unsync(payload::Patient::new(body)));
-            match front.service.call(request).await {
-                Ok(response) => response.map(Body::new),
-                Err(error) => unwritten(&StdError::from(error)),
-            }
-        }
+    // As `s3s` does, signatures are held against the machine's own clock.
+    let plain = Plain::of(&request, &front.hosts, &*front.keys, OffsetDateTime::now_utc());
+    let object = match plain {
+        Some(plain) => plain.read(&front.store).await,
+        None => None,
+    };
+    let mut response = match object {
+        Some(response) => response,
+        None => answer_any(&front.service, request).await,
     };
     if let Some(page) = page {
         page.allow(&mut response);
     }
     response
+}
+
+/// Answers any request.
+async fn answer_any(service: &S3Service, request: Request) -> Response<Body> {
+    if let Err(refusal) = request::refuse_what_r2_lacks(&request) {
+        return refuse(refusal);
+    }
+    let request = request.map(|body| s3s::Body::http_body_unsync(payload::Patient::new(body)));
+    match service.call(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => unwritten(&StdError::from(error)),
+    }
 }
 
 fn refuse(refusal: S3Error) -> Response<Body> {

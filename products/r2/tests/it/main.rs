@@ -6,6 +6,7 @@ mod atomic;
 mod damage;
 mod history;
 mod hostile;
+mod plain;
 mod rest;
 mod s3;
 mod wire;
