@@ -53,7 +53,7 @@ async fn serve(store: &Store, id: DatabaseId, request: Request<Body>) -> Result<
             let (queries, caller) = (read(body).await?, Caller::default());
             let work = Work { queries, format, results: Results::EachQuery, caller };
             let (done, bookmark) = store.query(id, work).await?;
-            let mut response = json_response(Bytes::from(done.json));
+            let mut response = json_response(Bytes::from(done.into_json()));
             if session.is_some() {
                 let bookmark = HeaderValue::try_from(bookmark.to_string()).expect("hex digits and dashes");
                 response.headers_mut().insert(SESSION, bookmark);

@@ -106,10 +106,10 @@ pub(crate) struct Query {
 impl Query {
     /// Whether it says nothing: white space and whole lines of comment.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sql.lines().all(|line| {
-            let line = line.trim();
-            line.is_empty() || line.starts_with("--")
-        })
+        // Nearly all begin with a word, so nobody looks for the ends of lines.
+        let sql = self.sql.trim_start();
+        let mut lines = sql.lines().map(str::trim);
+        sql.is_empty() || sql.starts_with("--") && lines.all(|line| line.is_empty() || line.starts_with("--"))
     }
 }
 

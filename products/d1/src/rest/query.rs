@@ -61,6 +61,7 @@ async fn answer(
     let caller = Caller::default();
     let work = Work { queries, format, results: Results::EachStatement, caller };
     let (done, _bookmark) = store.query(id, work).await?;
-    let text = String::from_utf8(done.json).map_err(|error| D1Error::RequestMalformed(error.to_string()))?;
+    let text =
+        String::from_utf8(done.into_json()).map_err(|error| D1Error::RequestMalformed(error.to_string()))?;
     Ok(Envelope::new(RawValue::from_string(text).expect("results are written as JSON")))
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Serialize;
 use store::rusqlite::{self, CachedStatement, Connection, Rows, Statement};
 use tasks::Clock;
 
@@ -42,10 +43,40 @@ pub(crate) enum Results {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// A JSON array of results, each `{"success", "results", "meta"}`.
-    pub(crate) json: Vec<u8>,
+    /// The results behind an opening bracket, each without its `meta` and what ends it.
+    out: Vec<u8>,
+    /// Where in `out` each result ends, and which of `ran` it is of.
+    shown: Vec<(usize, usize)>,
     /// What each statement did.
     pub(crate) ran: Vec<Ran>,
+}
+
+impl Done {
+    /// A JSON array of results, each `{"success", "results", "meta"}`. It is put together here and not where the statements
+    /// ran, since others may wait for that connection.
+    pub(crate) fn into_json(self) -> Vec<u8> {
+        let Self { mut out, shown, ran } = self;
+        // The last result is where it belongs; room is made for what comes behind the others.
+        if let [others @ .., _] = &shown[..]
+            && !others.is_empty()
+        {
+            let mut json = Vec::with_capacity(out.len() + shown.len() * META_BYTES);
+            let mut begin = 0;
+            for &(end, of) in others {
+                json.extend_from_slice(&out[begin..end]);
+                write_meta(&ran[of].meta, &mut json);
+                json.push(b',');
+                begin = end;
+            }
+            json.extend_from_slice(&out[begin..]);
+            out = json;
+        }
+        if let Some(&(_, of)) = shown.last() {
+            write_meta(&ran[of].meta, &mut out);
+        }
+        out.push(b']');
+        out
+    }
 }
 
 /// What one statement did.
@@ -86,14 +117,15 @@ pub(crate) fn run(
     last_row: Option<i64>,
 ) -> Result<Ending, SqlError> {
     let mut runner = Runner {
+        only_reads: connection.is_readonly("main").unwrap_or(false),
         connection,
         guard,
         plans,
         clock,
         last_row,
         out: vec![b'['],
-        shown: Vec::new(),
-        ran: Vec::new(),
+        shown: Vec::with_capacity(work.queries.len()),
+        ran: Vec::with_capacity(work.queries.len()),
         last: None,
     };
     for query in work.queries.iter().filter(|query| !query.is_empty()) {
@@ -109,6 +141,7 @@ pub(crate) fn run(
 
 struct Runner<'a> {
     connection: &'a Connection,
+    only_reads: bool,
     guard: &'a Guard,
     plans: &'a mut Plans,
     clock: &'a Clock,
@@ -163,7 +196,7 @@ impl<'a> Runner<'a> {
         let Compiled { sql, mut statement } = self.compiled(ours::theirs(sql))?;
         let is_pragma = self.guard.was_pragma();
         let is_reading = statement.readonly();
-        if !is_reading && self.connection.is_readonly("main").unwrap_or(false) {
+        if !is_reading && self.only_reads {
             return Ok(Some(Elsewhere::Writer));
         }
         if statement.parameter_count() != parameters.len() {
@@ -230,30 +263,13 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Puts the results together, each with what its statement did.
     fn finish(mut self) -> Result<Done, SqlError> {
         let size_after = self.figure(database_bytes)?;
         for ran in &mut self.ran {
             ran.meta.size_after = size_after;
         }
-        let Self { mut out, shown, ran, .. } = self;
-        // The last result is where it belongs; room is made for what comes behind the others.
-        let mut json = Vec::new();
-        let (last, others) = shown.split_last().ok_or(SqlError::NoStatements)?;
-        let mut begin = 0;
-        for &(end, of) in others {
-            json.extend_from_slice(&out[begin..end]);
-            write_meta(&ran[of].meta, &mut json);
-            json.push(b',');
-            begin = end;
-        }
-        if !others.is_empty() {
-            json.extend_from_slice(&out[begin..]);
-            out = json;
-        }
-        write_meta(&ran[last.1].meta, &mut out);
-        out.push(b']');
-        Ok(Done { json: out, ran })
+        let Self { out, shown, ran, .. } = self;
+        Ok(Done { out, shown, ran })
     }
 
     fn last_row(&self) -> i64 {
@@ -269,11 +285,27 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Ends a result.
+/// Room for a `meta`, with figures of usual length.
+const META_BYTES: usize = 256;
+
+/// Ends a result. The names are written as they are, which takes half the time: a batch has them for each of its statements.
 fn write_meta(meta: &Meta, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#","meta":"#);
-    write_json(meta, out);
-    out.push(b'}');
+    fn member(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+        out.extend_from_slice(name.as_bytes());
+        write_json(value, out);
+    }
+    member(out, r#","meta":{"served_by":"#, &meta.served_by);
+    member(out, r#","served_by_primary":"#, &meta.served_by_primary);
+    member(out, r#","duration":"#, &meta.duration);
+    member(out, r#","timings":{"sql_duration_ms":"#, &meta.timings.sql_duration_ms);
+    member(out, r#"},"changes":"#, &meta.changes);
+    member(out, r#","last_row_id":"#, &meta.last_row_id);
+    member(out, r#","changed_db":"#, &meta.changed_db);
+    member(out, r#","size_after":"#, &meta.size_after);
+    member(out, r#","rows_read":"#, &meta.rows_read);
+    member(out, r#","rows_written":"#, &meta.rows_written);
+    member(out, r#","total_attempts":"#, &meta.total_attempts);
+    out.extend_from_slice(b"}}");
 }
 
 /// Whether a statement that changes something changes rows alone, by its first word.
@@ -359,4 +391,30 @@ fn quoted(name: &str) -> Vec<u8> {
 
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meta_is_written_as_it_is_described() {
+        let meta = Meta {
+            served_by: SERVED_BY,
+            served_by_primary: true,
+            duration: 0.25,
+            timings: Timings { sql_duration_ms: 0.5 },
+            changes: 1,
+            last_row_id: i64::MIN,
+            changed_db: true,
+            size_after: u64::MAX,
+            rows_read: 2,
+            rows_written: 3,
+            total_attempts: 1,
+        };
+        let mut out = Vec::new();
+        write_meta(&meta, &mut out);
+        let described = serde_json::to_string(&meta).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), format!(r#","meta":{described}}}"#));
+    }
 }

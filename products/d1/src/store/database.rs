@@ -298,7 +298,10 @@ mod tests {
         };
         assert!(error.to_string().contains("could not be archived"), "{error}");
         let count = run(&database, "SELECT count(*) AS n FROM t").await.unwrap();
-        assert!(String::from_utf8(count.json).unwrap().contains(&format!("\"n\":{rows}")), "reads go on");
+        assert!(
+            String::from_utf8(count.into_json()).unwrap().contains(&format!("\"n\":{rows}")),
+            "reads go on"
+        );
 
         fs::rename(&aside, &history).unwrap();
         while run(&database, insert).await.is_err() {
