@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Makes a bucket that is missing, with the first write to it (Cloudflare: R2's extensions to the S3 API).
-const CREATE_IF_MISSING: &str = "cf-create-bucket-if-missing";
+pub(super) const CREATE_IF_MISSING: &str = "cf-create-bucket-if-missing";
 
 /// Where all buckets are, as S3 clients hear it.
 const REGION: &str = "auto";

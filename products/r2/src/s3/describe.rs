@@ -76,10 +76,12 @@ pub(super) fn sendable(text: &Option<String>) -> Option<String> {
     text.as_ref().filter(|text| HeaderValue::from_bytes(text.as_bytes()).is_ok()).cloned()
 }
 
-/// What headers can say of custom metadata. Values that are not ASCII are encoded (RFC 2047), names cannot be.
+/// What headers can say of custom metadata. Values that are not ASCII are encoded (RFC 2047), names cannot be; of names that
+/// only case tells apart, the last one is said.
 pub(super) fn metadata(object: &Object) -> Option<HashMap<String, String>> {
     let pairs = object.custom.pairs().iter().filter(|(name, _)| is_header_name(name));
-    let sendable: HashMap<_, _> = pairs.cloned().collect();
+    let sendable: HashMap<_, _> =
+        pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
     (!sendable.is_empty()).then_some(sendable)
 }
 
@@ -89,7 +91,7 @@ pub(super) fn missing_metadata(object: &Object) -> Option<i32> {
     i32::try_from(missing).ok().filter(|missing| 0 < *missing)
 }
 
-fn is_header_name(name: &str) -> bool {
+pub(super) fn is_header_name(name: &str) -> bool {
     HeaderName::from_bytes(name.as_bytes()).is_ok()
 }
 

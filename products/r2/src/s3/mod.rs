@@ -10,6 +10,7 @@ mod payload;
 mod plain;
 mod request;
 mod settings;
+mod signature;
 mod uploads;
 
 pub use keys::{AccessKey, AccessKeys};
@@ -29,7 +30,6 @@ use s3s::{
     dto::*,
     service::{S3Service, S3ServiceBuilder},
 };
-use time::OffsetDateTime;
 
 use self::plain::Plain;
 use crate::{pages::Page, store::Store};
@@ -37,14 +37,11 @@ use crate::{pages::Page, store::Store};
 /// Largest body that is XML: 10,000 parts with their checksums, or 1,000 keys of 1,024 bytes with all of them escaped.
 const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How far a client's clock may be off (AWS: SigV4, `RequestTimeTooSkewed`).
-const CLOCK_SKEW_S_MAX: u32 = 15 * 60;
-
 /// Makes the door. Buckets answer at `/<bucket>` and at the hosts `<bucket>.<base_domain>` and `<bucket>.s3.<base_domain>`.
 pub(crate) fn router(store: Arc<Store>, keys: Arc<dyn AccessKeys>, base_domain: &str) -> Router {
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_BYTES_MAX;
-    config.presigned_url_max_skew_time_secs = CLOCK_SKEW_S_MAX;
+    config.presigned_url_max_skew_time_secs = signature::CLOCK_SKEW_S_MAX;
     let mut service = S3ServiceBuilder::new(Door { store: Arc::clone(&store) });
     service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     service.set_auth(keys::Secrets(Arc::clone(&keys)));
@@ -73,9 +70,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response<B
     if let Some(answer) = page.as_ref().and_then(Page::preflight) {
         return answer;
     }
-    // As `s3s` does, signatures are held against the machine's own clock.
-    let plain = Plain::of(&request, &front.hosts, &*front.keys, OffsetDateTime::now_utc());
-    let object = match plain {
+    let object = match Plain::of(&request, &front.hosts, &*front.keys) {
         Some(plain) => plain.read(&front.store).await,
         None => None,
     };
@@ -91,7 +86,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response<B
 
 /// Answers any request.
 async fn answer_any(service: &S3Service, request: Request) -> Response<Body> {
-    if let Err(refusal) = request::refuse_what_r2_lacks(&request) {
+    if let Err(refusal) = request::refuse_what_r2_lacks(&request).and_then(|()| signature::refuse(&request)) {
         return refuse(refusal);
     }
     let request = request.map(|body| s3s::Body::http_body_unsync(payload::Patient::new(body)));

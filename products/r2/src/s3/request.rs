@@ -1,10 +1,10 @@
 //! What requests say, in R2's words: hosts, names, conditions, customers' keys; and what no request may say.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, header},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use form_urlencoded::parse;
@@ -36,49 +36,21 @@ const REFUSED_HEADERS: [&str; 7] = [
     "x-amz-write-offset-bytes",
 ];
 
-/// Headers of S3's that a signature need not cover: they can only make it hold for less.
-const NARROWING_HEADERS: [&str; 2] = ["x-amz-content-sha256", "x-amz-date"];
-
-/// The longest that a presigned address may be good for (AWS: SigV4 query parameters, `X-Amz-Expires`).
-pub(super) const PRESIGNED_S_MAX: u64 = 7 * 24 * 60 * 60;
-
-/// Refuses what `s3s` can do and R2 cannot: signatures of version 2, presigned addresses without limit, and forms, which it
-/// would also read into memory whole; and XML that is too large, of which it would say that the server failed.
+/// Refuses forms, which R2 does not have and `s3s` would read into memory whole; and XML that is too large, of which it would
+/// say that the server failed.
 pub(super) fn refuse_what_r2_lacks(request: &Request) -> S3Result<()> {
     let header = |name| request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
     let form = b"multipart/form-data";
     let kind = header(header::CONTENT_TYPE).trim_ascii_start();
-    if request.method() == Method::POST
-        && kind.get(..form.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(form))
-    {
+    let is_post = request.method() == Method::POST;
+    if is_post && kind.get(..form.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(form)) {
         return Err(s3_error!(NotImplemented, "PostObject is not implemented"));
     }
-    let (mut is_version_2, mut is_xml) =
-        (header(header::AUTHORIZATION).starts_with(b"AWS "), request.method() == Method::POST);
-    let mut expires_s = None;
-    for (name, value) in parse(request.uri().query().unwrap_or_default().as_bytes()) {
-        match &*name {
-            "AWSAccessKeyId" => is_version_2 = true,
-            "cors" | "lifecycle" => is_xml = true,
-            "X-Amz-Expires" if expires_s.is_none() => expires_s = value.parse::<u64>().ok(),
-            _ => {}
-        }
-    }
-    if is_version_2 {
-        return Err(s3_error!(
-            InvalidRequest,
-            "Please use AWS4-HMAC-SHA256: signature version 2 is not supported."
-        ));
-    }
+    let mut parameters = parse(request.uri().query().unwrap_or_default().as_bytes());
+    let is_xml = is_post || parameters.any(|(name, _)| name == "cors" || name == "lifecycle");
     let length = str::from_utf8(header(header::CONTENT_LENGTH)).ok().and_then(|text| text.parse().ok());
     if is_xml && length.is_some_and(|length: u64| super::XML_BYTES_MAX as u64 <= length) {
         return Err(s3_error!(MaxMessageLengthExceeded, "Your request was too big."));
-    }
-    if expires_s.is_some_and(|seconds| PRESIGNED_S_MAX < seconds) {
-        return Err(s3_error!(
-            AuthorizationQueryParametersError,
-            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
-        ));
     }
     Ok(())
 }
@@ -92,36 +64,6 @@ pub(super) fn refuse_headers(headers: &HeaderMap) -> S3Result<()> {
         }
     }
     Ok(())
-}
-
-/// Refuses headers of S3's own that the signature does not cover (AWS: SigV4, signed headers). Who holds an address to write to
-/// could otherwise add `x-amz-copy-source`, and have copied there whatever its maker may read.
-pub(super) fn refuse_unsigned_headers(uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
-    let is_own = |name: &HeaderName| name.as_str().starts_with("x-amz-");
-    let mut own = headers.keys().filter(|name| is_own(name) && !NARROWING_HEADERS.contains(&name.as_str()));
-    let Some(first) = own.next() else { return Ok(()) };
-    let (mut is_presigned, mut in_query) = (false, None);
-    for (name, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
-        match &*name {
-            "X-Amz-Signature" => is_presigned = true,
-            "X-Amz-SignedHeaders" => in_query = Some(value),
-            _ => {}
-        }
-    }
-    // A signature in the query is the one that is verified.
-    let claimed = if is_presigned { in_query } else { signed_in_header(headers).map(Cow::from) };
-    let claimed = claimed.unwrap_or_default();
-    let is_signed = |name: &HeaderName| claimed.split(';').any(|signed| signed == name.as_str());
-    if is_signed(first) && own.all(is_signed) {
-        return Ok(());
-    }
-    Err(s3_error!(AccessDenied, "There were headers present in the request which were not signed"))
-}
-
-/// The names in an `Authorization` that was found to be right.
-fn signed_in_header(headers: &HeaderMap) -> Option<&str> {
-    let (_, names) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once("SignedHeaders=")?;
-    names.split(',').next()
 }
 
 /// Which hosts name a bucket.
@@ -139,7 +81,8 @@ impl Hosts {
 impl S3Host for Hosts {
     fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
         let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.');
-        let bucket = self.domains.iter().find_map(|domain| {
+        let is_address = name.parse::<IpAddr>().is_ok();
+        let bucket = self.domains.iter().filter(|_| !is_address).find_map(|domain| {
             let below = name.strip_suffix(domain.as_str())?;
             (below.is_empty() || below.ends_with('.')).then(|| below.trim_end_matches('.'))
         });

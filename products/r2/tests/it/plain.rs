@@ -51,6 +51,38 @@ fn forms(key: &str) -> [Parts; 6] {
 }
 
 #[tokio::test]
+async fn whatever_is_signed_is_answered_alike() {
+    let door = Door::new().await;
+    let get = || Call::new("GET", "/bucket/key", b"").by("reader");
+    let calls: [(&str, u16, &dyn Fn() -> Call); 10] = [
+        ("plain", 200, &get),
+        ("no region", 200, &|| get().of_region("")),
+        ("another region", 200, &|| get().of_region("eu-central-1")),
+        ("no region of anybody's", 400, &|| get().of_region("WNAM")),
+        ("a region of two", 400, &|| get().of_region("a%2Fb")),
+        ("a day that is not the time's", 403, &|| get().of_day("20130524")),
+        ("a header more", 200, &|| get().with("accept", "*/*").with("x-amz-user-agent", "a")),
+        ("a name as it is not sent", 403, &|| get().with("Accept", "*/*")),
+        ("a header that is empty", 200, &|| get().with("accept", "")),
+        ("more than one space", 403, &|| get().with("accept", "a  b")),
+    ];
+    for (what, expected, call) in calls {
+        let presigned = parts(call().presign().body(Body::empty()).unwrap());
+        for form in [parts(call().send("")), presigned] {
+            let status = ask(&door, &form).await;
+            assert!(status == expected, "{what} {status} {form:?}");
+        }
+    }
+    // An address is no name below a domain, whatever the domain.
+    for host in ["127.0.0.1", "[::1]:80", "bucket.localhost.", "bucket.s3.localhost:1", "a.bucket.localhost"]
+    {
+        let mut form = parts(get().send(""));
+        form.headers.insert("host", HeaderValue::from_str(host).unwrap());
+        assert_eq!(ask(&door, &form).await, 403, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn every_object_is_told_alike() {
     let door = Door::new().await;
     let http = json!({
@@ -67,6 +99,8 @@ async fn every_object_is_told_alike() {
         ("unsendable", 1, unsendable, &[("a b", "lost"), ("kept", "line\nbreak"), ("ü", "lost")]),
         ("encoded", 1, json!({}), &[("name", "ü"), ("tab", "a\tb")]),
         ("edges", 1, json!({}), &[("name", " spaces "), ("nothing", "")]),
+        ("nameless", 1, json!({}), &[("", "lost")]),
+        ("of two cases", 1, json!({}), &[("name", "one"), ("Name", "other")]),
         ("..", 1, json!({}), &[]),
     ];
     for (key, size, http, custom) in objects {

@@ -96,6 +96,9 @@ pub(crate) struct Call {
     path: String,
     query: String,
     id: &'static str,
+    /// Of the scope; the day is that of the time if there is none.
+    day: Option<&'static str>,
+    region: &'static str,
     hash: String,
     headers: Vec<(&'static str, String)>,
     age: Duration,
@@ -107,7 +110,18 @@ impl Call {
         let hash = hex::encode(Sha256::digest(body));
         let (headers, age) = (Vec::new(), Duration::ZERO);
         let (path, query) = (path.into(), String::new());
-        Self { method, path, query, id: "writer", hash, headers, age, is_early: false }
+        Self {
+            method,
+            path,
+            query,
+            id: "writer",
+            day: None,
+            region: "auto",
+            hash,
+            headers,
+            age,
+            is_early: false,
+        }
     }
 
     fn put(body: &[u8]) -> Self {
@@ -127,12 +141,26 @@ impl Call {
         Self { id, ..self }
     }
 
+    pub(crate) fn of_day(self, day: &'static str) -> Self {
+        Self { day: Some(day), ..self }
+    }
+
+    pub(crate) fn of_region(self, region: &'static str) -> Self {
+        Self { region, ..self }
+    }
+
+    fn scope(&self, time: &str) -> String {
+        format!("{}/{}/s3/aws4_request", self.day.unwrap_or(&time[..8]), self.region)
+    }
+
     pub(crate) fn hashed(self, hash: &str) -> Self {
         Self { hash: hash.to_owned(), ..self }
     }
 
     fn sign(self) -> Signed {
-        let (time, mut headers) = (self.time(), self.headers);
+        let time = self.time();
+        let scope = self.scope(&time);
+        let mut headers = self.headers;
         let own =
             [("host", HOST.to_owned()), ("x-amz-content-sha256", self.hash), ("x-amz-date", time.clone())];
         let hash = own[1].1.clone();
@@ -140,13 +168,12 @@ impl Call {
         headers.sort();
         let (lines, names) = signed_headers(&headers);
         let canonical = format!("{}\n{}\n{}\n{lines}\n{names}\n{hash}", self.method, self.path, self.query);
-        let (key, signature) = signature(&time, &canonical);
+        let (key, signature) = signature(&time, &scope, &canonical);
         let uri = if self.query.is_empty() {
             self.path.to_owned()
         } else {
             format!("{}?{}", self.path, self.query)
         };
-        let scope = scope(&time);
         let head =
             format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature=", self.id);
         Signed { method: self.method, uri, headers, head, signature, key, time, scope }
@@ -155,11 +182,12 @@ impl Call {
     /// The same with the signature in the query, good for an hour.
     pub(crate) fn presign(self) -> http::request::Builder {
         let time = self.time();
+        let scope = self.scope(&time);
         let mut headers = self.headers;
         headers.push(("host", HOST.to_owned()));
         headers.sort();
         let (lines, names) = signed_headers(&headers);
-        let credential = escape(&format!("{}/{}", self.id, scope(&time)), b"");
+        let credential = escape(&format!("{}/{scope}", self.id), b"");
         let mut query = vec![
             "X-Amz-Algorithm=AWS4-HMAC-SHA256".to_owned(),
             format!("X-Amz-Credential={credential}"),
@@ -171,7 +199,7 @@ impl Call {
         query.sort();
         let query = query.join("&");
         let canonical = format!("{}\n{}\n{query}\n{lines}\n{names}\n{UNSIGNED}", self.method, self.path);
-        let (_, signature) = signature(&time, &canonical);
+        let (_, signature) = signature(&time, &scope, &canonical);
         let uri = format!("{}?{query}&X-Amz-Signature={signature}", self.path);
         let request = Request::builder().method(self.method).uri(uri);
         headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
@@ -227,22 +255,18 @@ impl Signed {
     }
 }
 
-fn scope(time: &str) -> String {
-    format!("{}/auto/s3/aws4_request", &time[..8])
-}
-
 /// A canonical request's headers, and their names.
 fn signed_headers(headers: &[(&'static str, String)]) -> (String, String) {
     let lines = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     (lines, headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";"))
 }
 
-/// The key of the day and what it makes of a canonical request.
-fn signature(time: &str, canonical: &str) -> (Vec<u8>, String) {
-    let (scope, hash) = (scope(time), hex::encode(Sha256::digest(canonical)));
-    let key = [&time.as_bytes()[..8], b"auto", b"s3", b"aws4_request"]
-        .into_iter()
-        .fold(format!("AWS4{SECRET}").into_bytes(), |key, text| hmac(&key, text).to_vec());
+/// The key of a scope and what it makes of a canonical request.
+fn signature(time: &str, scope: &str, canonical: &str) -> (Vec<u8>, String) {
+    let key = scope
+        .split('/')
+        .fold(format!("AWS4{SECRET}").into_bytes(), |key, part| hmac(&key, part.as_bytes()).to_vec());
+    let hash = hex::encode(Sha256::digest(canonical));
     let signature = hex::encode(hmac(&key, format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}").as_bytes()));
     (key, signature)
 }
@@ -331,22 +355,85 @@ async fn a_request_that_was_tampered_with_is_refused_and_nothing_is_stored() {
 async fn headers_of_s3_that_the_signature_does_not_cover_are_refused() {
     let door = Door::new().await;
     let denied = (403, "AccessDenied");
-    let foreign = [("x-amz-copy-source", "/bucket/key"), ("x-amz-meta-said", "x"), ("X-Amz-Acl", "private")];
+    let foreign = [
+        ("x-amz-copy-source", "/bucket/key"),
+        ("x-amz-meta-said", "x"),
+        ("X-Amz-Acl", "private"),
+        ("cf-create-bucket-if-missing", "true"),
+    ];
     for (name, value) in foreign {
         let mut signed = Call::new("PUT", "/bucket/other", b"").sign();
         signed.headers.push((name, value.to_owned()));
         door.refuse(name, signed.send(""), denied).await;
-        let presigned = || Call::new("PUT", "/bucket/other", b"").presign();
-        door.refuse(name, presigned().header(name, value).body(Body::empty()).unwrap(), denied).await;
+        let presigned = || Call::new("PUT", "/bucket/other", b"").presign().header(name, value);
+        door.refuse(name, presigned().body(Body::empty()).unwrap(), denied).await;
         // What else the request claims to have signed is no matter: the query's signature is the one that is verified.
         let claimed = format!("AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders={name}, Signature=c");
-        let request = presigned().header(name, value).header("authorization", claimed);
+        let request = presigned().header("authorization", claimed);
         door.refuse(name, request.body(Body::empty()).unwrap(), denied).await;
+
+        // Nor what is claimed where nobody verifies it.
+        let name = name.to_lowercase();
+        for (at, more, expected) in [
+            ("AWS4-HMAC-SHA256", format!("SignedHeaders={name},"), (400, "AuthorizationHeaderMalformed")),
+            ("AWS4-HMAC-SHA256 ", format!("SignedHeaders={name}, "), (400, "AuthorizationHeaderMalformed")),
+            ("SignedHeaders=host", format!(";SignedHeaders={name}"), denied),
+            ("SignedHeaders=", format!("{name};"), (403, "SignatureDoesNotMatch")),
+        ] {
+            let mut changed = signed.clone();
+            changed.head.insert_str(changed.head.find(at).unwrap() + at.len(), &more);
+            door.refuse(&more, changed.send(""), expected).await;
+        }
     }
+    // What is no text is not verified.
+    let mut signed = Call::new("PUT", "/bucket/other", b"").sign();
+    signed.head = signed.head.replace("host;", "host;x-amz-acl;");
+    let mut request = signed.send("");
+    request.headers_mut().insert("x-amz-acl", http::HeaderValue::from_bytes(b"\xff").unwrap());
+    door.refuse("no text", request, denied).await;
     // The hash of the body can only narrow what a presigned address lets in.
     let hash = hex::encode(Sha256::digest("new"));
     let put = Call::new("PUT", "/bucket/other", b"").presign().header("x-amz-content-sha256", hash);
     assert_eq!(door.send(put.body(Body::from("new")).unwrap()).await.status, 200);
+}
+
+#[tokio::test]
+async fn claims_that_would_cost_more_than_their_bytes_are_refused() {
+    let door = Door::new().await;
+    let value = "v".repeat(30_000);
+    let often = vec!["a"; 16_000].join(";");
+    // Upper and lower case are different names to whoever sorts them, and one to whoever looks for them.
+    let cases = (0..4096_u32).map(|number| {
+        let letter = |at: u32| if (number >> at) & 1 == 0 { 'A' } else { 'a' };
+        (0..12).map(letter).collect::<String>()
+    });
+    for (name, names, expected) in [
+        ("a", often, (400, "InvalidRequest")),
+        ("aaaaaaaaaaaa", cases.collect::<Vec<_>>().join(";"), (403, "SignatureDoesNotMatch")),
+    ] {
+        let mut signed = Call::new("GET", "/bucket/key", b"").sign();
+        signed.head = signed.head.replace("SignedHeaders=", &format!("SignedHeaders={names};"));
+        signed.headers.push((name, value.clone()));
+        door.refuse(name, signed.send(""), expected).await;
+        let presigned = Call::new("GET", "/bucket/key", b"").presign();
+        let uri = presigned.uri_ref().unwrap().to_string();
+        let names = format!("SignedHeaders={}%3B", escape(&names, b""));
+        let presigned = presigned.uri(uri.replace("SignedHeaders=", &names)).header(name, &value);
+        door.refuse(name, presigned.body(Body::empty()).unwrap(), expected).await;
+    }
+}
+
+#[tokio::test]
+async fn signatures_of_version_2_are_refused_behind_whatever() {
+    let door = Door::new().await;
+    let expected = (400, "InvalidRequest");
+    let get =
+        || Request::get("/bucket/key").header("host", HOST).header("date", "Tue, 27 Mar 2007 19:36:42 +0000");
+    let request = get().header("authorization", &b"\xff"[..]).header("authorization", "AWS writer:c2ln");
+    door.refuse("behind another", request.body(Body::empty()).unwrap(), expected).await;
+    let twice = get().header("authorization", "AWS4-HMAC-SHA256 a").header("authorization", "b");
+    let malformed = (400, "AuthorizationHeaderMalformed");
+    door.refuse("two", twice.body(Body::empty()).unwrap(), malformed).await;
 }
 
 #[tokio::test]
