@@ -152,6 +152,9 @@ async fn check_bucket(wrangler: Wrangler) {
     run("r2 bucket create films").await.succeed().await;
     run("r2 object put films/a.txt --file movie.txt --remote").await.succeed().await;
     let _ = server.get("cdn.example.com", "/a.txt").await.expect(404);
+    // The host is anybody's again.
+    run(&add("cdn.example.com")).await.succeed().await;
+    assert_eq!(text(&server, "cdn.example.com", "/a.txt").await, "0123456789");
     run(&add("films.example.com")).await.succeed().await;
     assert_eq!(text(&server, "films.example.com", "/a.txt").await, "0123456789");
     run("r2 bucket domain remove films --domain films.example.com --force").await.succeed().await;

@@ -26,3 +26,12 @@ pub trait Domains: Send + Sync {
     /// Takes all its hosts from a bucket that is not there any more.
     fn forget(&self, bucket_id: String) -> BoxFuture<'_, Result<(), ApiError>>;
 }
+
+/// Gives back the hosts of a bucket that was just deleted. If that fails, the next round of `jobs` makes up for it.
+pub(crate) async fn give_back(domains: &DomainsLater, bucket_id: String) {
+    if let Some(domains) = domains.get()
+        && let Err(error) = domains.forget(bucket_id).await
+    {
+        tracing::warn!(error = error.message, "The hosts of a deleted bucket are given back later");
+    }
+}

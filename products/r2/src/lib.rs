@@ -110,7 +110,7 @@ impl Buckets {
 
     /// Makes the S3 API's door for those who hold the keys. Buckets are also hosts below the base domain.
     pub fn s3(&self, keys: Arc<dyn AccessKeys>, base_domain: &str) -> axum::Router {
-        s3::router(Arc::clone(&self.store), keys, base_domain)
+        s3::router(Arc::clone(&self.store), Arc::clone(&self.domains), keys, base_domain)
     }
 
     /// Gives buckets someone to keep hosts of their own; only the first call counts.

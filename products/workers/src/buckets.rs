@@ -49,6 +49,10 @@ impl Register {
 
     /// Takes all its hosts from a bucket that is not there any more.
     pub async fn forget_bucket_domains(self: &Arc<Self>, bucket_id: String) -> Result<(), WorkersError> {
+        // Few buckets have any, and nothing has to be published for the others.
+        if self.bucket_domains(bucket_id.clone()).await?.is_empty() {
+            return Ok(());
+        }
         self.change_zones(move |db| rows::forget(db, &bucket_id)).await
     }
 }

@@ -6,8 +6,9 @@ use axum::{Extension, extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use v4::{ApiError, Envelope, Json, Query, ResultInfo, rfc3339};
 
-use super::{jurisdiction, text};
+use super::{Rooms, jurisdiction, text};
 use crate::{
+    domains::give_back,
     model::{Bucket, StorageClass, bucket_name},
     store::{NewBucket, Store},
 };
@@ -122,9 +123,10 @@ pub(super) async fn bucket_change(
 }
 
 pub(super) async fn bucket_delete(
-    State(store): State<Arc<Store>>,
+    State(Rooms { store, domains, .. }): State<Rooms>,
     Extension(bucket): Extension<Bucket>,
 ) -> Result<Envelope<()>, ApiError> {
-    store.bucket_delete(&bucket.name).await?;
+    let id = store.bucket_delete(&bucket.name).await?;
+    give_back(&domains, id).await;
     Ok(Envelope::new(()))
 }

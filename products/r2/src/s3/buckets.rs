@@ -6,6 +6,7 @@ use s3s::{S3Result, dto::*, s3_error};
 use super::{describe::moment, request};
 use crate::{
     R2Error,
+    domains::{DomainsLater, give_back},
     model::{Bucket as OurBucket, StorageClass as OurClass},
     store::{NewBucket, Store},
 };
@@ -81,8 +82,13 @@ async fn make(store: &Store, bucket: &str) -> Result<(), R2Error> {
     store.bucket_create(new).await.map(|_| ())
 }
 
-pub(super) async fn delete(store: &Store, input: &DeleteBucketInput) -> S3Result<DeleteBucketOutput> {
-    store.bucket_delete(&request::bucket(&input.bucket)?).await?;
+pub(super) async fn delete(
+    store: &Store,
+    domains: &DomainsLater,
+    input: &DeleteBucketInput,
+) -> S3Result<DeleteBucketOutput> {
+    let id = store.bucket_delete(&request::bucket(&input.bucket)?).await?;
+    give_back(domains, id).await;
     Ok(DeleteBucketOutput::default())
 }
 

@@ -32,17 +32,22 @@ use s3s::{
 };
 
 use self::plain::Plain;
-use crate::{pages::Page, store::Store};
+use crate::{domains::DomainsLater, pages::Page, store::Store};
 
 /// Largest body that is XML: 10,000 parts with their checksums, or 1,000 keys of 1,024 bytes with all of them escaped.
 const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Makes the door. Buckets answer at `/<bucket>` and at the hosts `<bucket>.<base_domain>` and `<bucket>.s3.<base_domain>`.
-pub(crate) fn router(store: Arc<Store>, keys: Arc<dyn AccessKeys>, base_domain: &str) -> Router {
+pub(crate) fn router(
+    store: Arc<Store>,
+    domains: DomainsLater,
+    keys: Arc<dyn AccessKeys>,
+    base_domain: &str,
+) -> Router {
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_BYTES_MAX;
     config.presigned_url_max_skew_time_secs = signature::CLOCK_SKEW_S_MAX;
-    let mut service = S3ServiceBuilder::new(Door { store: Arc::clone(&store) });
+    let mut service = S3ServiceBuilder::new(Door { store: Arc::clone(&store), domains });
     service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     service.set_auth(keys::Secrets(Arc::clone(&keys)));
     service.set_access(keys::Rights(Arc::clone(&keys)));
@@ -111,9 +116,9 @@ fn unwritten(error: &StdError) -> Response<Body> {
 }
 
 /// All operations, over one store.
-#[derive(Debug, Clone)]
 struct Door {
     store: Arc<Store>,
+    domains: DomainsLater,
 }
 
 /// What an operation is given and what it answers, as `s3s` has it.
@@ -135,7 +140,7 @@ impl S3 for Door {
     }
 
     async fn delete_bucket(&self, given: Given<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
-        buckets::delete(&self.store, &given.input).await.map(S3Response::new)
+        buckets::delete(&self.store, &self.domains, &given.input).await.map(S3Response::new)
     }
 
     async fn get_bucket_location(

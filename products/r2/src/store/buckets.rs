@@ -141,8 +141,8 @@ impl Store {
         self.shard(name)?.database.write(update).await
     }
 
-    /// Deletes a bucket that has no objects. Uploads that were never completed go with it.
-    pub(crate) async fn bucket_delete(&self, name: &BucketName) -> Result<(), R2Error> {
+    /// Deletes a bucket that has no objects; returns its id. Uploads that were never completed go with it.
+    pub(crate) async fn bucket_delete(&self, name: &BucketName) -> Result<String, R2Error> {
         let text = name.as_str().to_owned();
         let delete = move |connection: &Connection| {
             let (number, _) = rows::bucket(connection, &text)?;
@@ -160,8 +160,9 @@ impl Store {
             }
             connection.execute("DELETE FROM upload WHERE bucket = ?1", [number])?;
             connection.execute("DELETE FROM bucket_setting WHERE bucket = ?1", [number])?;
-            connection.execute("DELETE FROM bucket WHERE number = ?1", [number])?;
-            Ok(((), doomed))
+            let delete = "DELETE FROM bucket WHERE number = ?1 RETURNING id";
+            let id = connection.query_row(delete, [number], |row| row.get(0))?;
+            Ok((id, doomed))
         };
         self.shard(name)?.commit(delete, Vec::new()).await
     }

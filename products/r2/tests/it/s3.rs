@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    future::ready,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,15 +16,17 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::BoxFuture, stream};
+use model::{BucketDomain, BucketPlace, NewBucketDomain};
 use proptest::{
     prop_assume,
     test_runner::{Config, TestRunner},
 };
-use r2::{AccessKey, AccessKeys};
+use r2::{AccessKey, AccessKeys, Domains};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, macros::format_description};
 use tower::ServiceExt;
+use v4::ApiError;
 
 use crate::{Answer, MIB, Room, bytes, read};
 
@@ -504,6 +507,46 @@ async fn who_may_not_is_refused_and_a_revoked_key_at_once() {
     door.refuse("revoked", earlier.send("new"), (403, "InvalidAccessKeyId")).await;
     let request = Call::new("GET", "/bucket/key", b"").by("reader").send("");
     door.refuse("revoked", request, (403, "InvalidAccessKeyId")).await;
+}
+
+/// Who is told that a bucket's hosts are free again.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Domains for Told {
+    fn list(&self, _bucket: BucketPlace) -> BoxFuture<'_, Result<Vec<BucketDomain>, ApiError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn put(&self, _new: NewBucketDomain) -> BoxFuture<'_, Result<BucketDomain, ApiError>> {
+        panic!("nobody gives a bucket a host")
+    }
+
+    fn delete(&self, _bucket: BucketPlace, _hostname: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        panic!("nobody takes a host from a bucket")
+    }
+
+    fn owners(&self) -> BoxFuture<'_, Result<Vec<String>, ApiError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn forget(&self, bucket_id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        self.0.lock().unwrap().push(bucket_id);
+        Box::pin(ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn the_hosts_of_a_deleted_bucket_are_given_back() {
+    let door = Door::new().await;
+    let told = Arc::new(Told::default());
+    door.room.r2.buckets.attach(Arc::clone(&told) as Arc<dyn Domains>);
+    let delete = || Call::new("DELETE", "/bucket", b"").send("");
+    door.refuse("with an object in it", delete(), (409, "BucketNotEmpty")).await;
+    assert!(told.0.lock().unwrap().is_empty());
+    assert_eq!(door.room.delete("key").await.code(), None);
+    assert_eq!(door.send(delete()).await.status, 204);
+    assert_eq!(told.0.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
