@@ -90,8 +90,11 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response<B
 }
 
 /// Answers any request.
-async fn answer_any(service: &S3Service, request: Request) -> Response<Body> {
-    if let Err(refusal) = request::refuse_what_r2_lacks(&request).and_then(|()| signature::refuse(&request)) {
+async fn answer_any(service: &S3Service, mut request: Request) -> Response<Body> {
+    let prepared = request::refuse_what_r2_lacks(&request)
+        .and_then(|()| signature::refuse(&request))
+        .and_then(|()| request::headers_of_address(&mut request));
+    if let Err(refusal) = prepared {
         return refuse(refusal);
     }
     let request = request.map(|body| s3s::Body::http_body_unsync(payload::Patient::new(body)));

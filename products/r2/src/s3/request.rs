@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::IpAddr};
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use form_urlencoded::parse;
@@ -62,6 +62,28 @@ pub(super) fn refuse_headers(headers: &HeaderMap) -> S3Result<()> {
             let value = String::from_utf8_lossy(value.as_bytes());
             return Err(s3_error!(NotImplemented, "Header '{name}' with value '{value}' not implemented"));
         }
+    }
+    Ok(())
+}
+
+/// Makes headers of the parameters of a presigned address that stand for some: SDKs put there what a writer says of an object,
+/// so that whoever writes need not say it (AWS: SigV4, `hoisting`). Not of checksums: theirs are of a body that they did not have.
+pub(super) fn headers_of_address(request: &mut Request) -> S3Result<()> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if !parse(query.as_bytes()).any(|(name, _)| name == "X-Amz-Signature") {
+        return Ok(());
+    }
+    let is_meant = |name: &str| {
+        name.starts_with("x-amz-")
+            && !name.starts_with("x-amz-checksum-")
+            && name != "x-amz-sdk-checksum-algorithm"
+    };
+    for (name, value) in parse(query.as_bytes()).filter(|(name, _)| is_meant(name)) {
+        let header = HeaderName::from_bytes(name.as_bytes()).ok();
+        let Some((name, value)) = header.zip(HeaderValue::from_bytes(value.as_bytes()).ok()) else {
+            return Err(s3_error!(InvalidArgument, "The parameter '{name}' cannot be a header"));
+        };
+        request.headers_mut().entry(name).or_insert(value);
     }
     Ok(())
 }

@@ -401,6 +401,36 @@ async fn headers_of_s3_that_the_signature_does_not_cover_are_refused() {
 }
 
 #[tokio::test]
+async fn what_a_presigned_address_says_in_place_of_headers_counts() {
+    let door = Door::new().await;
+    let put = |query: &str| Call::new("PUT", "/bucket/other", b"").query(query).presign();
+    let said = put(
+        "x-amz-meta-said=this%20%C3%BC&x-amz-storage-class=STANDARD_IA&x-amz-checksum-crc32=AAAAAA%3D%3D",
+    );
+    assert_eq!(door.send(said.body(Body::from("new")).unwrap()).await.status, 200);
+    let told = door.send(Call::new("HEAD", "/bucket/other", b"").send("")).await;
+    assert_eq!(told.headers["x-amz-meta-said"], "=?UTF-8?B?dGhpcyDDvA==?=");
+    assert_eq!(told.headers["x-amz-storage-class"], "STANDARD_IA");
+
+    assert_eq!(door.room.delete("other").await.code(), None);
+    for (query, expected) in [
+        ("x-amz-tagging=a%3Db", (501, "NotImplemented")),
+        ("x-amz-meta-said=a%0Ab", (400, "InvalidArgument")),
+        ("x-amz-meta-a%20b=c", (400, "InvalidArgument")),
+        ("x-amz-copy-source=%2Fbucket%2Fmissing", (404, "NoSuchKey")),
+    ] {
+        door.refuse(query, put(query).body(Body::empty()).unwrap(), expected).await;
+    }
+    // Only of an address that is signed.
+    let mut signed = Call::new("PUT", "/bucket/other", b"").query("x-amz-meta-said=lost").sign();
+    assert_eq!(door.send(signed.send("")).await.status, 200);
+    let told = door.send(Call::new("HEAD", "/bucket/other", b"").send("")).await;
+    assert!(!told.headers.contains_key("x-amz-meta-said"));
+    signed.uri = signed.uri.replace("lost", "other");
+    assert_eq!(door.send(signed.send("")).await.status, 403);
+}
+
+#[tokio::test]
 async fn claims_that_would_cost_more_than_their_bytes_are_refused() {
     let door = Door::new().await;
     let value = "v".repeat(30_000);
