@@ -44,8 +44,9 @@ export class Counter extends DurableObject {
 
     async alarmIn(ms, failures = 0) {
         await this.ctx.storage.put("failures", failures);
-        await this.ctx.storage.setAlarm(Date.now() + ms);
-        return Date.now() + ms;
+        const due = Date.now() + ms;
+        await this.ctx.storage.setAlarm(due);
+        return due;
     }
 
     async alarm(info) {
